@@ -1,0 +1,46 @@
+//! Version `v1alpha1` of the API, one kind or shared block per file.
+
+pub mod backend;
+pub mod condition;
+pub mod connection_sync;
+pub mod director_pair;
+pub mod forwarding;
+pub mod health_check;
+pub mod interface;
+pub mod node_plan;
+pub mod persistence;
+pub mod plan_slice;
+pub mod real_server;
+pub mod revision;
+pub mod scheduler;
+pub mod virtual_service;
+pub mod vrrp;
+
+pub use backend::{AdminState, BackendPool, InlineServer, RealServerSelector};
+pub use connection_sync::{ConnectionSync, ConnectionSyncMode};
+pub use director_pair::{
+    Director, DirectorPair, DirectorPairSpec, DirectorPairStatus, DirectorStatus, InstanceAddress,
+    InstancePriority, InstanceStatus, VrrpInstance,
+};
+pub use forwarding::{Forwarding, ForwardingMethod};
+pub use health_check::{Check, CheckMode, CheckType, FailureAction, HealthCheck, InitialState};
+pub use interface::InterfaceSelector;
+pub use node_plan::{
+    DirectorRole, InstancePlan, InstanceReport, LoopbackAddress, NodePlan, NodePlanSpec,
+    NodePlanStatus, RealServerRole, RouterState, UnhealthyServer,
+};
+pub use persistence::Persistence;
+pub use plan_slice::{MemberPlan, PlanSlice, PlanSliceSpec, PoolPlan, ServicePlan};
+pub use real_server::{
+    ArpSuppression, Loopback, LoopbackMode, RealServer, RealServerAdminState, RealServerSpec,
+    RealServerStatus,
+};
+pub use scheduler::{Scheduler, SchedulerFlag, SchedulerName};
+pub use virtual_service::{
+    BackendCount, DirectorPairRef, Frontend, Port, Protocol, UnhealthyBackend, VirtualService,
+    VirtualServiceSpec, VirtualServiceStatus,
+};
+pub use vrrp::{
+    Authentication, AuthenticationType, Checksum, GratuitousArp, Preemption, PreemptionMode,
+    SecretReference, Vrrp,
+};

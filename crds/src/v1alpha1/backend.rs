@@ -1,0 +1,70 @@
+//! Where a virtual service's real servers come from.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the administrator wants of a director or a virtual service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AdminState {
+    /// In service.
+    #[default]
+    Enabled,
+    /// Leaves service gently. A director hands its VIPs over and stays Backup; a virtual service's
+    /// members get weight 0: existing connections go on.
+    Drain,
+    /// Out of service: released from the nodes.
+    Disabled,
+}
+
+/// Selects `RealServer` objects of the same namespace by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RealServerSelector {
+    /// Labels that a `RealServer` must have, all of them, 1 to 16.
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// A real server that is written into the pool itself and needs no object of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InlineServer {
+    /// IPv4 or IPv6 address.
+    pub address: String,
+    /// Port, 1 to 65535; 0 = the pool's port.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: i32,
+    /// Weight, 0 to 65535; absent = the pool's weight. 0 = no new connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: Option<i32>,
+}
+
+/// A pool of real servers: exactly one of `servers` and `realServerSelector`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendPool {
+    /// Name, unique in the virtual service.
+    pub name: String,
+    /// Port of the members, 1 to 65535; 0 = the frontend's port. DR cannot change the port.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: i32,
+    /// Weight of members that have none of their own, 0 to 65535.
+    #[serde(default = "default_weight")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: i32,
+    /// Members written here, at most 256, key `address` and `port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<InlineServer>,
+    /// Members are the `RealServer` objects of this namespace with these labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real_server_selector: Option<RealServerSelector>,
+}
+
+fn default_weight() -> i32 {
+    1
+}

@@ -1,0 +1,122 @@
+//! `RealServer`: a host behind virtual services.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the administrator wants of a real server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RealServerAdminState {
+    /// In service.
+    #[default]
+    Enabled,
+    /// Weight 0: existing connections go on, no new ones come.
+    Drain,
+    /// Weight 0 and no checks, so that work on the host raises no alarm.
+    Maintenance,
+    /// Taken out of every virtual service.
+    Disabled,
+}
+
+/// Who configures the VIPs on the real server's loopback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum LoopbackMode {
+    /// The node's agent. Needs `nodeName`.
+    #[default]
+    Managed,
+    /// Somebody else; the host is taken as ready.
+    External,
+    /// Nobody: the host needs no VIP (NAT).
+    Disabled,
+}
+
+/// Who keeps the real server from answering ARP for the VIPs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ArpSuppression {
+    /// The node's agent sets `arp_ignore=1` and `arp_announce=2` on the interface that needs it.
+    #[default]
+    Managed,
+    /// Somebody else.
+    External,
+}
+
+/// VIPs on the real server, as DR needs them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Loopback {
+    /// Who configures the VIPs. Absent = `Managed` with `nodeName`, `External` with `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<LoopbackMode>,
+    /// Interface that gets the VIPs.
+    #[serde(default = "default_interface")]
+    pub interface: String,
+    /// Who suppresses ARP.
+    #[serde(default)]
+    pub arp_suppression: ArpSuppression,
+}
+
+impl Default for Loopback {
+    fn default() -> Self {
+        Self {
+            mode: None,
+            interface: default_interface(),
+            arp_suppression: ArpSuppression::default(),
+        }
+    }
+}
+
+fn default_interface() -> String {
+    "lo".into()
+}
+
+/// What a `RealServer` should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "lvs-operator.dev",
+    version = "v1alpha1",
+    kind = "RealServer",
+    plural = "realservers",
+    namespaced,
+    shortname = "lvsrs",
+    category = "lvs",
+    status = "RealServerStatus",
+    doc = "A host that virtual services send connections to."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct RealServerSpec {
+    /// A node of this cluster; its agent configures the loopback. Exactly one of this and `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+    /// IPv4 or IPv6 address of any host. Exactly one of this and `nodeName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Weight, 0 to 65535; absent = the pool's weight. 0 = no new connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub weight: Option<i32>,
+    /// What the administrator wants.
+    #[serde(default)]
+    pub admin_state: RealServerAdminState,
+    /// VIPs on the real server.
+    #[serde(default)]
+    pub loopback: Loopback,
+}
+
+/// What a `RealServer` is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RealServerStatus {
+    /// Generation that this status speaks of; -1 before the first.
+    #[serde(default = "super::condition::unobserved")]
+    pub observed_generation: i64,
+    /// Address that directors send to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_address: Option<String>,
+    /// How many virtual services use it.
+    #[serde(default)]
+    pub virtual_services: i32,
+    /// Conditions, key `type`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,177 @@
+//! How directors elect the one that owns the VIPs (RFC 9568; version 2: RFC 3768).
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a Backup Router with a higher priority than the Active Router does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum PreemptionMode {
+    /// It stays Backup: VIPs do not move back when a preferred director returns.
+    #[default]
+    Never,
+    /// It takes over, after `delaySeconds`.
+    Immediate,
+}
+
+/// Preemption (RFC 9568 section 6.1, `Preempt_Mode`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Preemption {
+    /// Whether a director with a higher priority takes over from an Active Router.
+    #[serde(default)]
+    pub mode: PreemptionMode,
+    /// Seconds that a director waits after its start before it preempts, 0 to 1000.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub delay_seconds: i32,
+}
+
+/// Kind of authentication of advertisements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AuthenticationType {
+    /// None, as RFC 9568 has it.
+    #[default]
+    None,
+    /// Simple text password of version 2 (RFC 2338 section 10.2), as keepalived's `auth_type PASS`.
+    /// It guards against mistakes, not against attackers.
+    Simple,
+}
+
+/// Names one key of a Secret in the operator's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the Secret.
+    pub name: String,
+    /// Key within it.
+    #[serde(default = "default_secret_key")]
+    pub key: String,
+}
+
+fn default_secret_key() -> String {
+    "password".into()
+}
+
+/// Authentication of advertisements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Authentication {
+    /// Kind of authentication.
+    #[serde(default, rename = "type")]
+    pub type_: AuthenticationType,
+    /// Secret with the password, at most 8 bytes are used; required by `Simple`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretReference>,
+}
+
+/// How the checksum of a version 3 advertisement over IPv4 is made. Both are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Checksum {
+    /// Over the VRRP message alone (RFC 9568 section 5.2.8).
+    #[default]
+    RFC9568,
+    /// With an IPv4 pseudo-header, as keepalived sends unless told otherwise.
+    PseudoHeader,
+}
+
+/// Gratuitous ARP for IPv4 VIPs, unsolicited Neighbor Advertisements for IPv6 VIPs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GratuitousArp {
+    /// Packets per VIP in a burst, 1 to 100.
+    #[serde(default = "default_count")]
+    #[schemars(range(min = 1, max = 100))]
+    pub count: i32,
+    /// Seconds after becoming Active when the burst is repeated once, 0 to 3600; 0 = not.
+    #[serde(default = "default_repeat_delay")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub repeat_delay_seconds: i32,
+    /// Seconds between single announcements while Active, 0 to 86400; 0 = none.
+    #[serde(default = "default_refresh")]
+    #[schemars(range(min = 0, max = 86400))]
+    pub refresh_seconds: i32,
+    /// Milliseconds between the packets of a burst, 0 to 10000.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10000))]
+    pub interval_milliseconds: i32,
+}
+
+impl Default for GratuitousArp {
+    fn default() -> Self {
+        Self {
+            count: default_count(),
+            repeat_delay_seconds: default_repeat_delay(),
+            refresh_seconds: default_refresh(),
+            interval_milliseconds: 0,
+        }
+    }
+}
+
+fn default_count() -> i32 {
+    5
+}
+
+fn default_repeat_delay() -> i32 {
+    5
+}
+
+fn default_refresh() -> i32 {
+    60
+}
+
+/// VRRP settings of a pair, the same on all its directors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Vrrp {
+    /// Protocol version, 2 or 3. IPv6 needs 3.
+    #[serde(default = "default_version")]
+    #[schemars(range(min = 2, max = 3))]
+    pub version: i32,
+    /// Milliseconds between advertisements, 10 to 40950, a multiple of 10; version 2: of 1000.
+    #[serde(default = "default_advertisement_interval")]
+    #[schemars(range(min = 10, max = 40950))]
+    pub advertisement_interval_milliseconds: i32,
+    /// Advertisements that may be missed before a Backup Router takes over, 2 to 10.
+    #[serde(default = "default_down_advertisements")]
+    #[schemars(range(min = 2, max = 10))]
+    pub active_down_advertisements: i32,
+    /// Preemption.
+    #[serde(default)]
+    pub preemption: Preemption,
+    /// Authentication.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// Checksum of version 3 over IPv4.
+    #[serde(default)]
+    pub checksum: Checksum,
+    /// Gratuitous ARP and unsolicited Neighbor Advertisements.
+    #[serde(default, rename = "gratuitousARP")]
+    pub gratuitous_arp: GratuitousArp,
+}
+
+impl Default for Vrrp {
+    fn default() -> Self {
+        Self {
+            version: default_version(),
+            advertisement_interval_milliseconds: default_advertisement_interval(),
+            active_down_advertisements: default_down_advertisements(),
+            preemption: Preemption::default(),
+            authentication: Authentication::default(),
+            checksum: Checksum::default(),
+            gratuitous_arp: GratuitousArp::default(),
+        }
+    }
+}
+
+fn default_version() -> i32 {
+    3
+}
+
+fn default_advertisement_interval() -> i32 {
+    1000
+}
+
+fn default_down_advertisements() -> i32 {
+    3
+}
