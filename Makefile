@@ -1,0 +1,70 @@
+# The two commands of the README come first; both do all set-up on a fresh Debian or Ubuntu machine.
+
+SHELL := /bin/bash
+MUSL := x86_64-unknown-linux-musl
+RELEASE := target/$(MUSL)/release
+IMAGES := target/lab/images
+LAB := target/debug/lab
+
+.PHONY: demo demo-down test setup tools images format lint unit chart light e2e crds bench-idle clean-lab
+
+## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
+demo: images
+	cargo run -q -p lvs-e2e --bin demo
+
+## Remove every trace of the demo.
+demo-down:
+	cargo run -q -p lvs-lab -- down --name demo
+
+## Everything that CI runs.
+test: setup format lint unit tools chart light images e2e
+
+## Install what the rest needs (as root), or print the command that does.
+setup:
+	e2e/lab/setup.sh
+
+## Build Kubernetes, etcd, Helm, containerd and runc from pinned Go modules.
+tools: setup
+	e2e/lab/build-tools.sh
+	cargo build -p lvs-lab
+
+## Build the release binaries and their images.
+images: tools
+	cargo build --release --target $(MUSL) -p lvs-operator -p lvs-node-agent
+	@mkdir -p $(IMAGES)
+	$(LAB) image --name localhost/lvs-operator:dev --entrypoint /lvs-operator --output $(IMAGES)/operator.tar $(RELEASE)/lvs-operator
+	$(LAB) image --name localhost/lvs-node-agent:dev --entrypoint /lvs-node-agent --output $(IMAGES)/node-agent.tar $(RELEASE)/lvs-node-agent
+
+format: setup
+	cargo fmt --all --check
+
+lint: setup
+	cargo clippy --workspace --all-targets -- -D warnings
+
+## Tests that need no kernel and no cluster: unit, property, simulation, schema.
+unit: setup
+	cargo test --workspace --exclude lvs-e2e
+
+## The chart, rendered by Helm.
+chart: tools
+	cargo test -p lvs-e2e --test chart
+
+## What needs a kernel with IPVS and nothing else, in one that boots in two seconds.
+light: tools
+	cargo test -p lvs-e2e --test light
+
+## The product's life in a five-node cluster: install, fail over, repair, release.
+e2e: images
+	cargo test -p lvs-e2e --test direct_routing --test three_services
+
+## Resident memory and CPU time at rest beside keepalived's; writes docs/benchmarks/idle.md.
+bench-idle: images
+	cargo run -q -p lvs-e2e --bin bench-idle
+
+## Write the chart's CRDs after a change of the types.
+crds:
+	cargo run -q -p lvs-crds --bin crdgen -- --chart charts/lvs-operator/templates/crds
+
+## Remove every lab of this checkout, also after a crash.
+clean-lab:
+	cargo run -q -p lvs-lab -- down --all

@@ -1,0 +1,197 @@
+//! The chart as Helm renders it: least privilege, closed values, CRDs that outlive the release.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_yaml::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn helm(arguments: &[&str]) -> Output {
+    Command::new(root().join("target/lab/bin/helm"))
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .expect("target/lab/bin/helm runs; `make tools` builds it")
+}
+
+fn render(values: &[&str]) -> Vec<Value> {
+    let mut arguments = vec!["template", "lvs", "charts/lvs-operator", "--namespace", "lvs-system"];
+    for value in values {
+        arguments.extend(["--set", value]);
+    }
+    let output = helm(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap())
+        .filter(|document| !document.is_null())
+        .collect()
+}
+
+fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    objects
+        .iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name)
+        .unwrap_or_else(|| panic!("the chart renders no {kind} {name}"))
+}
+
+fn strings(value: &Value) -> BTreeSet<String> {
+    value
+        .as_sequence()
+        .into_iter()
+        .flatten()
+        .map(|item| item.as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn set<const N: usize>(items: [&str; N]) -> BTreeSet<String> {
+    items.into_iter().map(str::to_owned).collect()
+}
+
+/// Pod templates that the chart hands to the operator, by file name.
+fn agent_template(objects: &[Value], key: &str) -> Value {
+    let data = &find(objects, "ConfigMap", "lvs-agent-templates")["data"];
+    serde_yaml::from_str(data[key].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn lint_finds_nothing() {
+    let output = helm(&["lint", "--strict", "charts/lvs-operator"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn agents_write_nothing_but_status_and_events() {
+    let objects = render(&[]);
+    for name in ["lvs-director-agent", "lvs-real-server-agent"] {
+        for rule in find(&objects, "ClusterRole", name)["rules"].as_sequence().unwrap() {
+            let writes: BTreeSet<_> = strings(&rule["verbs"])
+                .difference(&set(["get", "list", "watch"]))
+                .cloned()
+                .collect();
+            if writes.is_empty() {
+                continue;
+            }
+            let resources = strings(&rule["resources"]);
+            assert!(
+                resources == set(["nodeplans/status"]) && writes == set(["patch"])
+                    || resources == set(["events"]) && writes == set(["create", "patch"]),
+                "{name} may {writes:?} {resources:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_reads_secrets_of_other_namespaces_or_uses_wildcards() {
+    for object in render(&[]) {
+        let kind = object["kind"].as_str().unwrap();
+        if kind != "ClusterRole" && kind != "Role" {
+            continue;
+        }
+        for rule in object["rules"].as_sequence().unwrap() {
+            let words: BTreeSet<_> = ["apiGroups", "resources", "verbs"]
+                .iter()
+                .flat_map(|key| strings(&rule[*key]))
+                .collect();
+            assert!(!words.contains("*"), "wildcard in {kind} {:?}", object["metadata"]["name"]);
+            assert!(
+                kind == "Role" || !words.contains("secrets"),
+                "Secrets in ClusterRole {:?}",
+                object["metadata"]["name"]
+            );
+        }
+    }
+}
+
+#[test]
+fn agents_are_not_privileged() {
+    let objects = render(&[]);
+    for key in ["director.yaml", "real-server.yaml"] {
+        let spec = &agent_template(&objects, key)["spec"];
+        assert_eq!(spec["hostNetwork"], true);
+        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        for container in spec["containers"].as_sequence().unwrap() {
+            let context = &container["securityContext"];
+            assert_eq!(context["privileged"], Value::Null);
+            assert_eq!(context["allowPrivilegeEscalation"], false);
+            assert_eq!(context["readOnlyRootFilesystem"], true);
+            assert_eq!(strings(&context["capabilities"]["drop"]), set(["ALL"]));
+            assert_eq!(strings(&context["capabilities"]["add"]), set(["NET_ADMIN", "NET_RAW"]));
+            assert_eq!(container["resources"]["limits"]["cpu"], Value::Null);
+        }
+    }
+}
+
+#[test]
+fn operator_runs_unprivileged_with_a_disruption_budget() {
+    let objects = render(&[]);
+    let spec = &find(&objects, "Deployment", "lvs-operator")["spec"];
+    assert_eq!(spec["replicas"], 2);
+    assert_eq!(spec["template"]["spec"]["securityContext"]["runAsNonRoot"], true);
+    let context = &spec["template"]["spec"]["containers"][0]["securityContext"];
+    assert_eq!(context["readOnlyRootFilesystem"], true);
+    assert_eq!(strings(&context["capabilities"]["drop"]), set(["ALL"]));
+    assert_eq!(find(&objects, "PodDisruptionBudget", "lvs-operator")["spec"]["minAvailable"], 1);
+    let alone = render(&["operator.replicas=1"]);
+    assert!(
+        !alone.iter().any(|object| object["kind"] == "PodDisruptionBudget"),
+        "a budget over one replica would block every drain"
+    );
+}
+
+#[test]
+fn crds_are_kept_and_can_be_left_out() {
+    let crds = |objects: Vec<Value>| -> Vec<Value> {
+        objects
+            .into_iter()
+            .filter(|object| object["kind"] == "CustomResourceDefinition")
+            .collect()
+    };
+    let kept = crds(render(&[]));
+    assert_eq!(kept.len(), 5);
+    for crd in &kept {
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    }
+    for crd in crds(render(&["crds.keep=false"])) {
+        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], Value::Null);
+    }
+    assert!(crds(render(&["crds.enabled=false"])).is_empty());
+}
+
+#[test]
+fn unknown_and_wrong_values_are_refused() {
+    for (value, named) in [
+        ("operator.replica=2", "replica"),
+        ("operator.replicas=0", "replicas"),
+        ("agent.adminPort=70000", "adminPort"),
+        ("agent.stateDirectory=state", "stateDirectory"),
+        ("images.pullPolicy=Sometimes", "pullPolicy"),
+        ("colour=red", "colour"),
+    ] {
+        let output = helm(&["template", "lvs", "charts/lvs-operator", "--set", value]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{value} was accepted");
+        assert!(message.contains(named), "{value}: {message}");
+    }
+}
+
+#[test]
+fn images_and_annotations_reach_the_pods() {
+    let objects = render(&[
+        "images.nodeAgent.repository=registry.example/lvs-node-agent",
+        "images.nodeAgent.tag=9.9.9",
+        "agent.director.podAnnotations.team=edge",
+    ]);
+    let director = agent_template(&objects, "director.yaml");
+    assert_eq!(
+        director["spec"]["containers"][0]["image"],
+        "registry.example/lvs-node-agent:9.9.9"
+    );
+    assert_eq!(director["metadata"]["annotations"]["team"], "edge");
+    assert_eq!(agent_template(&objects, "real-server.yaml")["metadata"]["annotations"], Value::Null);
+}
