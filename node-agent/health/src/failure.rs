@@ -22,7 +22,7 @@ pub enum Failure {
     #[error("{0}")]
     Unreachable(String),
     /// The connection opened, but the expected bytes did not come in time.
-    #[error("connected, but no {expected} in {} ms; {got}", .timeout.as_millis())]
+    #[error("connected, but no {expected} in {} ms; got {got}", .timeout.as_millis())]
     Silent {
         /// What should have come.
         expected: Excerpt,
@@ -32,7 +32,7 @@ pub enum Failure {
         timeout: Duration,
     },
     /// The server ended its answer, or sent as much as is looked at, without the expected bytes.
-    #[error("answer does not contain {expected}; {got}")]
+    #[error("answer does not contain {expected}; got {got}")]
     Unexpected {
         /// What should have come.
         expected: Excerpt,

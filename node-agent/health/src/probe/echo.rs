@@ -111,15 +111,33 @@ mod tests {
 
     use super::*;
 
-    /// From `tcpdump -x` of `ping -c1 -s 16 -p 00 127.0.0.1`: header fields as on the wire.
+    const TOKEN: Token = Token(0x1011_1213_1415_1617_1819_1a1b_1c1d_1e1f);
+
+    /// What Linux 6 answered on its loopback to the requests for [`TOKEN`], as a raw socket got it.
+    const REPLY_V4: &[u8] =
+        b"\x45\x00\x00\x2c\x01\x05\x00\x00\x40\x01\x7b\xca\x7f\x00\x00\x01\x7f\x00\x00\x01\
+        \x00\x00\x19\x0f\x10\x11\x1e\x1f\
+        \x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
+    const REPLY_V6: &[u8] = b"\x81\x00\x97\xba\x10\x11\x1e\x1f\
+        \x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
+
     #[test]
     fn a_request_has_the_layout_of_rfc_792() {
-        let message = request(Family::V4, Token(0x1234_0000_0000_0000_0000_0000_0000_0001));
-        assert_eq!(message.len(), LENGTH);
-        assert_eq!(message[..2], [8, 0]);
-        assert_eq!(message[4..8], [0x12, 0x34, 0x00, 0x01]);
-        assert_eq!(checksum(&message), 0, "a right checksum sums to zero");
-        assert_eq!(request(Family::V6, Token(1))[..2], [128, 0]);
+        assert_eq!(
+            request(Family::V4, TOKEN),
+            b"\x08\x00\x11\x0f\x10\x11\x1e\x1f\
+            \x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f"
+        );
+        assert_eq!(request(Family::V6, TOKEN)[..2], [128, 0]);
+    }
+
+    #[test]
+    fn captured_replies_are_read() {
+        assert_eq!(reply_token(Family::V4, REPLY_V4), Some(TOKEN));
+        assert_eq!(reply_token(Family::V6, REPLY_V6), Some(TOKEN));
+        for cut in 0..REPLY_V4.len() {
+            assert_eq!(reply_token(Family::V4, &REPLY_V4[..cut]), None);
+        }
     }
 
     /// The example of RFC 1071 section 3.
