@@ -1,9 +1,16 @@
 //! Version `v1alpha1` of the API, one kind or shared block per file.
 
+#![allow(
+    unreachable_pub,
+    unused_qualifications,
+    reason = "KubeSchema copies each struct into a function, with its visibility and its paths"
+)]
+
 pub mod backend;
 pub mod condition;
 pub mod connection_sync;
 pub mod director_pair;
+mod format;
 pub mod forwarding;
 pub mod health_check;
 pub mod interface;

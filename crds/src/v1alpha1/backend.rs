@@ -6,6 +6,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format;
+
 /// What the administrator wants of a director or a virtual service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum AdminState {
@@ -24,6 +26,10 @@ pub enum AdminState {
 #[serde(rename_all = "camelCase")]
 pub struct RealServerSelector {
     /// Labels that a `RealServer` must have, all of them, 1 to 16.
+    #[schemars(
+        with = "BTreeMap<String, format::LabelValue>",
+        extend("minProperties" = 1, "maxProperties" = 16)
+    )]
     pub match_labels: BTreeMap<String, String>,
 }
 
@@ -32,6 +38,7 @@ pub struct RealServerSelector {
 #[serde(rename_all = "camelCase")]
 pub struct InlineServer {
     /// IPv4 or IPv6 address.
+    #[schemars(with = "format::HostAddress")]
     pub address: String,
     /// Port, 1 to 65535; 0 = the pool's port.
     #[serde(default)]
@@ -46,8 +53,13 @@ pub struct InlineServer {
 /// A pool of real servers: exactly one of `servers` and `realServerSelector`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.servers) != has(self.realServerSelector)").message(
+    "exactly one of servers and realServerSelector is required: list the servers' addresses, or \
+     select RealServer objects by their labels"
+))]
 pub struct BackendPool {
     /// Name, unique in the virtual service.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// Port of the members, 1 to 65535; 0 = the frontend's port. DR cannot change the port.
     #[serde(default)]
@@ -57,8 +69,10 @@ pub struct BackendPool {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 0, max = 65535))]
     pub weight: i32,
-    /// Members written here, at most 256, key `address` and `port`.
+    /// Members written here, 1 to 256, key `address` and `port`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into(), "port".into()]))]
     pub servers: Vec<InlineServer>,
     /// Members are the `RealServer` objects of this namespace with these labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,129 @@
 //! Condition types and reasons, and the rule that a status changes only when its meaning does.
+//!
+//! Conventions: [Kubernetes API conventions, "Typical status properties"][conventions].
+//!
+//! [conventions]: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#typical-status-properties
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+#[cfg(test)]
+mod tests;
+
+/// All kinds: the object is valid, also beside the others; what it asks for is carried out.
+pub const ACCEPTED: &str = "Accepted";
+/// All kinds: the summary that `kubectl wait --for=condition=Ready` looks at.
+pub const READY: &str = "Ready";
+/// `DirectorPair`, `VirtualService`, `NodePlan`: the kernels equal the plan.
+pub const PROGRAMMED: &str = "Programmed";
+/// Any kind, only while true: the operator is on its way to the state asked for.
+pub const RECONCILING: &str = "Reconciling";
+/// Any kind, only while true: no way forward without somebody's help.
+pub const STALLED: &str = "Stalled";
+
+/// `DirectorPair`: every director's agent reports.
+pub const PEERS_REACHABLE: &str = "PeersReachable";
+/// `DirectorPair`: every instance has an Active Router.
+pub const ACTIVE_ELECTED: &str = "ActiveElected";
+/// `DirectorPair`: connections are synchronised between the directors.
+pub const CONNECTION_SYNCED: &str = "ConnectionSynced";
+/// `DirectorPair`: True is bad: more than one director is Active in an instance.
+pub const SPLIT_BRAIN: &str = "SplitBrain";
+
+/// `VirtualService`: everything that it names exists.
+pub const RESOLVED_REFS: &str = "ResolvedRefs";
+/// `VirtualService`: a director answers for its addresses.
+pub const ADVERTISED: &str = "Advertised";
+/// `VirtualService`: every member that should be in is up.
+pub const BACKENDS_HEALTHY: &str = "BackendsHealthy";
+
+/// `RealServer`: its address is known.
+pub const RESOLVED: &str = "Resolved";
+/// `RealServer`, `NodePlan`: its loopback has the VIPs.
+pub const LOOPBACK_CONFIGURED: &str = "LoopbackConfigured";
+/// `RealServer`, `NodePlan`: it does not answer ARP for the VIPs.
+pub const ARP_SUPPRESSED: &str = "ARPSuppressed";
+/// `RealServer`: its checks pass.
+pub const HEALTHY: &str = "Healthy";
+/// `RealServer`: it was asked to drain and gets no new connections.
+pub const DRAINED: &str = "Drained";
+
+/// Reasons: one word in `CamelCase` that a program can act on.
+pub mod reason {
+    /// The condition is as it should be.
+    pub const AS_EXPECTED: &str = "AsExpected";
+    /// The object is valid.
+    pub const ACCEPTED: &str = "Accepted";
+    /// Not finished yet.
+    pub const PENDING: &str = "Pending";
+    /// `adminState` is `Disabled`.
+    pub const DISABLED: &str = "Disabled";
+    /// `adminState` is `Drain`.
+    pub const DRAINING: &str = "Draining";
+    /// `adminState` is `Maintenance`.
+    pub const MAINTENANCE: &str = "Maintenance";
+    /// It is left to somebody else (`External`).
+    pub const EXTERNAL: &str = "External";
+    /// `Accepted` is False.
+    pub const NOT_ACCEPTED: &str = "NotAccepted";
+
+    /// An older virtual service of the pair has the same VIP and port.
+    pub const VIP_CONFLICT: &str = "VIPConflict";
+    /// An older pair uses the same virtual router id on the same network.
+    pub const VRID_CONFLICT: &str = "VRIDConflict";
+    /// No `DirectorPair` of that name.
+    pub const DIRECTOR_PAIR_NOT_FOUND: &str = "DirectorPairNotFound";
+    /// The pair has no VRRP instance of that name.
+    pub const INSTANCE_NOT_FOUND: &str = "InstanceNotFound";
+    /// No Node of that name.
+    pub const NODE_NOT_FOUND: &str = "NodeNotFound";
+    /// The node is a director of an older pair.
+    pub const NODE_IN_ANOTHER_PAIR: &str = "NodeInAnotherPair";
+    /// DR and NAT need VIP and real server of one address family.
+    pub const MIXED_FAMILY: &str = "MixedFamily";
+    /// An IPv6 VIP on a pair with VRRP version 2.
+    pub const IPV6_NEEDS_VERSION_3: &str = "IPv6NeedsVersion3";
+    /// The Secret or its key does not exist.
+    pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
+    /// The password is longer than the 8 bytes of the protocol.
+    pub const SECRET_TOO_LONG: &str = "SecretTooLong";
+    /// The address of a VIP is also a host's own.
+    pub const NOT_A_REAL_SERVER_ADDRESS: &str = "NotARealServerAddress";
+
+    /// No member at all.
+    pub const NO_BACKENDS: &str = "NoBackends";
+    /// Every member's checks fail.
+    pub const ALL_BACKENDS_DOWN: &str = "AllBackendsDown";
+    /// Some members' checks fail.
+    pub const SOME_BACKENDS_DOWN: &str = "SomeBackendsDown";
+    /// Nobody is Active.
+    pub const NO_ACTIVE_ROUTER: &str = "NoActiveRouter";
+    /// More than one director is Active.
+    pub const MULTIPLE_ACTIVE_ROUTERS: &str = "MultipleActiveRouters";
+    /// An agent has not reported.
+    pub const AGENT_NOT_REPORTING: &str = "AgentNotReporting";
+    /// The kernel refused, or lacks something; the message says what.
+    pub const KERNEL_ERROR: &str = "KernelError";
+}
+
+/// The conditions to write: `new`, where a condition whose status is what it was keeps the
+/// `lastTransitionTime` that it had. A type that `new` lacks is gone.
+///
+/// Callers put the present time into `new`; writing is needed only when the result differs from
+/// `old`.
+#[must_use]
+pub fn merge(old: &[Condition], new: Vec<Condition>) -> Vec<Condition> {
+    new.into_iter()
+        .map(|mut condition| {
+            let before = old.iter().find(|before| {
+                before.type_ == condition.type_ && before.status == condition.status
+            });
+            if let Some(before) = before {
+                condition.last_transition_time = before.last_transition_time.clone();
+            }
+            condition
+        })
+        .collect()
+}
 
 /// `status.observedGeneration` before the first reconcile, so that `kubectl wait`, Argo CD and Flux
 /// never take an object for done that nobody has looked at.

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format;
+
 /// Whether connections are synchronised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum ConnectionSyncMode {
@@ -27,6 +29,7 @@ pub struct ConnectionSync {
     pub sync_id: i32,
     /// Interface that carries the messages; empty = the directors' interface.
     #[serde(default)]
+    #[schemars(with = "format::OptionalInterfaceName")]
     pub interface: String,
     /// Longest message in bytes, 64 to 65507.
     #[serde(default = "default_max_packet_bytes")]
@@ -34,6 +37,7 @@ pub struct ConnectionSync {
     pub max_packet_bytes: i32,
     /// Multicast group, IPv4 or IPv6.
     #[serde(default = "default_group")]
+    #[schemars(with = "format::MulticastGroup")]
     pub group: String,
     /// UDP port, 1 to 65535.
     #[serde(default = "default_port")]

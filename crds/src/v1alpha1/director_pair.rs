@@ -4,19 +4,21 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AdminState, ConnectionSync, InterfaceSelector, Vrrp};
+use super::{AdminState, ConnectionSync, InterfaceSelector, Vrrp, format};
 
 /// A node that is a director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Director {
     /// Name of the node.
+    #[schemars(with = "format::ObjectName")]
     pub node_name: String,
     /// Interface on this node, where it differs from the pair's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceSelector>,
     /// Source address of this director's advertisements; absent = the interface's first address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::LinkAddress>")]
     pub source_address: Option<String>,
     /// `Drain` hands the VIPs over and keeps this director Backup.
     #[serde(default)]
@@ -28,6 +30,7 @@ pub struct Director {
 #[serde(rename_all = "camelCase")]
 pub struct InstancePriority {
     /// Name of the director's node.
+    #[schemars(with = "format::ObjectName")]
     pub node_name: String,
     /// VRRP priority, 1 to 254.
     #[schemars(range(min = 1, max = 254))]
@@ -35,10 +38,18 @@ pub struct InstancePriority {
 }
 
 /// An address that moves with an instance and belongs to no virtual service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema,
+)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "!has(self.prefixLength) || self.prefixLength <= 32 || !isIP(self.address) || ip(self.address).family() == 6"
+).message(Message::Expression(
+    r#""prefixLength " + string(self.prefixLength) + " is too long for the IPv4 address " + self.address + ": 32 at most""#.into(),
+)).field_path(".prefixLength"))]
 pub struct InstanceAddress {
     /// IPv4 or IPv6 address.
+    #[schemars(with = "format::LinkAddress")]
     pub address: String,
     /// Prefix length; absent = 32 for IPv4, 128 for IPv6.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,24 +60,43 @@ pub struct InstanceAddress {
 /// A VRRP instance: the VIPs that move together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.preferredDirector) || !has(self.priorities)")
+        .message("preferredDirector and priorities exclude each other: name the preferred director, or give every director its priority")
+        .field_path(".preferredDirector"),
+    validation = Rule::new("!has(self.priorities) || self.priorities.all(p, self.priorities.exists_one(q, q.priority == p.priority))")
+        .message("priorities must differ from director to director: with equal ones the election has no order")
+        .field_path(".priorities")
+)]
 pub struct VrrpInstance {
     /// Name, unique in the pair.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// Virtual router id, 1 to 255; absent = allocated and shown in the status.
-    #[serde(default, rename = "virtualRouterID", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "virtualRouterID",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[schemars(range(min = 1, max = 255))]
     pub virtual_router_id: Option<i32>,
     /// Director that gets priority 150; the others get 100, 90, 80 in the order of `directors`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::ObjectName>")]
     pub preferred_director: Option<String>,
-    /// Priorities one by one, instead of `preferredDirector`.
+    /// Priorities one by one, instead of `preferredDirector`: one for each director, key `nodeName`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["nodeName".into()]))]
     pub priorities: Vec<InstancePriority>,
     /// Interface of this instance, where it differs from the director's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceSelector>,
-    /// Addresses that move with the instance and belong to no virtual service, at most 256.
+    /// Addresses that move with the instance and belong to no virtual service, at most 256, key
+    /// `address`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
 }
 
@@ -80,16 +110,54 @@ pub struct VrrpInstance {
     shortname = "lvsdp",
     category = "lvs",
     status = "DirectorPairStatus",
-    doc = "The nodes that balance together, and how they fail over."
+    doc = "The nodes that balance together, and how they fail over.",
+    validation = Rule::new("self.metadata.name.size() <= 63").message(
+        "metadata.name must be at most 63 characters: it becomes the value of a label"
+    ),
+    printcolumn(name = "Directors", type_ = "string", json_path = ".spec.directors[*].nodeName"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.instances[*].active"),
+    printcolumn(name = "Sync", type_ = "string", json_path = ".spec.connectionSync.mode"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.adminState != 'Drain'")
+        .message("adminState Drain is not for a whole pair, where nobody could take over: set it on one of spec.directors, or set Disabled to release all")
+        .field_path(".adminState"),
+    validation = Rule::new("self.instances.all(i, !has(i.preferredDirector) || self.directors.exists(d, d.nodeName == i.preferredDirector))")
+        .message(Message::Expression(
+            r#""preferredDirector '" + self.instances.filter(i, has(i.preferredDirector) && !self.directors.exists(d, d.nodeName == i.preferredDirector))[0].preferredDirector + "' is not the nodeName of one of spec.directors: add it there, or name one of them""#.into(),
+        ))
+        .field_path(".instances"),
+    validation = Rule::new("self.instances.all(i, !has(i.priorities) || i.priorities.all(p, self.directors.exists(d, d.nodeName == p.nodeName)))")
+        .message("priorities[].nodeName must be the nodeName of one of spec.directors: add the node there, or remove its priority")
+        .field_path(".instances"),
+    validation = Rule::new("self.instances.all(i, !has(i.priorities) || self.directors.all(d, i.priorities.exists(p, p.nodeName == d.nodeName)))")
+        .message("priorities must give every one of spec.directors its priority: add the missing ones, or use preferredDirector")
+        .field_path(".instances"),
+    validation = Rule::new("self.instances.all(i, !has(i.virtualRouterID) || self.instances.exists_one(j, has(j.virtualRouterID) && j.virtualRouterID == i.virtualRouterID && (has(i.interface) ? i.interface : self.interface) == (has(j.interface) ? j.interface : self.interface)))")
+        .message("virtualRouterID must differ between instances on the same interface: give each its own of 1 to 255, or leave it out to have one allocated")
+        .field_path(".instances"),
+    validation = Rule::new("self.vrrp.version == 3 || self.instances.all(i, !has(i.addresses) || i.addresses.all(a, !isIP(a.address) || ip(a.address).family() == 4))")
+        .message("instances[].addresses has an IPv6 address and vrrp.version 2 knows IPv4 alone: set version to 3, or remove the address")
+        .field_path(".instances"),
+    validation = Rule::new("self.vrrp.version == 3 || self.directors.all(d, !has(d.sourceAddress) || !isIP(d.sourceAddress) || ip(d.sourceAddress).family() == 4)")
+        .message("directors[].sourceAddress is IPv6 and vrrp.version 2 knows IPv4 alone: set version to 3, or give an IPv4 address")
+        .field_path(".directors")
+)]
 pub struct DirectorPairSpec {
     /// The directors, 1 to 4, key `nodeName`; two is the normal case.
+    #[schemars(length(min = 1, max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["nodeName".into()]))]
     pub directors: Vec<Director>,
     /// Interface that has the VIPs and carries the advertisements.
     pub interface: InterfaceSelector,
     /// VRRP instances, 1 to 32, key `name`; absent = one called `default`.
     #[serde(default = "default_instances")]
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<VrrpInstance>,
     /// VRRP settings.
     #[serde(default)]
@@ -118,12 +186,14 @@ fn default_instances() -> Vec<VrrpInstance> {
 #[serde(rename_all = "camelCase")]
 pub struct InstanceStatus {
     /// Name of the instance.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// Virtual router id in use.
     #[serde(rename = "virtualRouterID")]
     pub virtual_router_id: i32,
     /// Node that is the Active Router; absent = none known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::ObjectName>")]
     pub active: Option<String>,
 }
 
@@ -132,12 +202,15 @@ pub struct InstanceStatus {
 #[serde(rename_all = "camelCase")]
 pub struct DirectorStatus {
     /// Name of the node.
+    #[schemars(with = "format::ObjectName")]
     pub node_name: String,
     /// Revision that its kernel carries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::Token>")]
     pub applied_revision: Option<String>,
     /// Version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::Token>")]
     pub agent_version: Option<String>,
 }
 
@@ -148,13 +221,19 @@ pub struct DirectorPairStatus {
     /// Generation that this status speaks of; -1 before the first.
     #[serde(default = "super::condition::unobserved")]
     pub observed_generation: i64,
-    /// State of the instances.
+    /// State of the instances, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<InstanceStatus>,
-    /// State of the directors.
+    /// State of the directors, key `nodeName`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["nodeName".into()]))]
     pub directors: Vec<DirectorStatus>,
     /// Conditions, key `type`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format;
+
 /// How the results of several checks combine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum CheckMode {
@@ -48,8 +50,20 @@ pub enum CheckType {
 /// One check of a real server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.type == 'TCP' || !has(self.port)")
+        .message("port is for checks of type TCP: remove it, or set type to TCP")
+        .field_path(".port"),
+    validation = Rule::new("self.type == 'TCP' || !has(self.send)")
+        .message("send is for checks of type TCP: remove it, or set type to TCP")
+        .field_path(".send"),
+    validation = Rule::new("self.type == 'TCP' || !has(self.expect)")
+        .message("expect is for checks of type TCP: remove it, or set type to TCP")
+        .field_path(".expect")
+)]
 pub struct Check {
     /// Name, unique in the list; it appears in the reason of an unhealthy server.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// Kind of check.
     #[serde(rename = "type")]
@@ -60,9 +74,11 @@ pub struct Check {
     pub port: Option<i32>,
     /// TCP: text sent after the connection is open. Escapes `\r`, `\n`, `\t`, `\\` and `\xHH`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::EscapedText>")]
     pub send: Option<String>,
     /// TCP: text that the first 4096 bytes of the answer must contain. Same escapes as `send`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::EscapedText>")]
     pub expect: Option<String>,
 }
 
@@ -101,6 +117,8 @@ pub struct HealthCheck {
     pub on_failure: FailureAction,
     /// The checks, 1 to 8, key `name`; absent = one TCP connect.
     #[serde(default = "default_checks")]
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub checks: Vec<Check>,
 }
 

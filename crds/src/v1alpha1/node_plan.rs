@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, UnhealthyBackend, Vrrp};
+use super::{
+    AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, UnhealthyBackend, Vrrp, format,
+};
 
 /// Version of the plan's format that this crate writes and reads.
 pub const FORMAT_VERSION: i32 = 1;
@@ -15,6 +17,7 @@ pub const FORMAT_VERSION: i32 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct InstancePlan {
     /// Name of the instance.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// Virtual router id, 1 to 255.
     #[serde(rename = "virtualRouterID")]
@@ -25,8 +28,10 @@ pub struct InstancePlan {
     pub priority: i32,
     /// Interface on this node.
     pub interface: InterfaceSelector,
-    /// Addresses beside those of the virtual services.
+    /// Addresses beside those of the virtual services, at most 256, key `address`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
 }
 
@@ -35,32 +40,41 @@ pub struct InstancePlan {
 #[serde(rename_all = "camelCase")]
 pub struct DirectorRole {
     /// Name of the `DirectorPair`, the value of the label on its slices.
+    #[schemars(with = "format::ObjectName")]
     pub pair: String,
     /// Interface that connection synchronisation uses unless it names another.
     pub interface: InterfaceSelector,
     /// Source address of advertisements; absent = the interface's first address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::LinkAddress>")]
     pub source_address: Option<String>,
     /// `Drain`: hand over and stay Backup.
     #[serde(default)]
     pub admin_state: AdminState,
-    /// VRRP instances.
+    /// VRRP instances, 1 to 32, key `name`.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<InstancePlan>,
     /// VRRP settings of the pair.
     pub vrrp: Vrrp,
     /// Connection synchronisation; `syncID` is resolved, never 0 while enabled.
     pub connection_sync: ConnectionSync,
-    /// [`super::revision::slices_digest`] of the slices that belong to this plan.
+    /// Digest of the slices that belong to this plan.
+    #[schemars(with = "format::Token")]
     pub slices_digest: String,
 }
 
 /// A VIP on a real server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct LoopbackAddress {
     /// The VIP.
+    #[schemars(with = "format::HostAddress")]
     pub address: String,
     /// Interface that gets it, usually `lo`.
+    #[schemars(with = "format::InterfaceName")]
     pub interface: String,
     /// Whether `arp_ignore=1` and `arp_announce=2` are set on the interface that has `nodeAddress`.
     pub suppress_arp: bool,
@@ -71,9 +85,12 @@ pub struct LoopbackAddress {
 #[serde(rename_all = "camelCase")]
 pub struct RealServerRole {
     /// Address that directors send to; the interface that has it is the one whose ARP is suppressed.
+    #[schemars(with = "format::HostAddress")]
     pub node_address: String,
-    /// VIPs on this node, key `address`.
+    /// VIPs on this node, at most 4096, key `address`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<LoopbackAddress>,
 }
 
@@ -87,16 +104,43 @@ pub struct RealServerRole {
     shortname = "lvsnp",
     category = "lvs",
     status = "NodePlanStatus",
-    doc = "What one node's agent carries out. Written by the operator; not for people to edit."
+    doc = "What one node's agent carries out. Written by the operator; not for people to edit.",
+    printcolumn(name = "Pair", type_ = "string", json_path = ".spec.director.pair"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".spec.revision"),
+    printcolumn(
+        name = "Applied",
+        type_ = "string",
+        json_path = ".status.appliedRevision"
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NodePlanSpec {
     /// Format of this plan; an agent that does not know it keeps the plan it has.
+    #[schemars(range(min = 1))]
     pub format_version: i32,
     /// Features that the agent must have; one that lacks any keeps the plan it has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub required_features: Vec<String>,
     /// Digest of everything that this node should have applied, slices included.
+    #[schemars(with = "format::Token")]
     pub revision: String,
     /// Present while the node is a director.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +169,7 @@ pub enum RouterState {
 #[serde(rename_all = "camelCase")]
 pub struct InstanceReport {
     /// Name of the instance.
+    #[schemars(with = "format::EntryName")]
     pub name: String,
     /// State.
     pub state: RouterState,
@@ -135,6 +180,7 @@ pub struct InstanceReport {
 #[serde(rename_all = "camelCase")]
 pub struct UnhealthyServer {
     /// Virtual service, as `namespace/name`.
+    #[schemars(with = "format::Token")]
     pub virtual_service: String,
     /// The member and why.
     #[serde(flatten)]
@@ -150,15 +196,21 @@ pub struct NodePlanStatus {
     pub observed_generation: i64,
     /// `spec.revision` once the kernel equals the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::Token>")]
     pub applied_revision: Option<String>,
     /// Version of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::Token>")]
     pub agent_version: Option<String>,
-    /// State of the VRRP instances.
+    /// State of the VRRP instances, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<InstanceReport>,
     /// Members whose checks fail, at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub unhealthy: Vec<UnhealthyServer>,
     /// How many members' checks fail, also those beyond the list.
     #[serde(default)]
@@ -166,5 +218,7 @@ pub struct NodePlanStatus {
     /// Conditions, key `type`: `Programmed`, and on a real server `LoopbackConfigured` and
     /// `ARPSuppressed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

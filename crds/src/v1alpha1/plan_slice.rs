@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{ForwardingMethod, HealthCheck, Persistence, Port, Scheduler};
+use super::{ForwardingMethod, HealthCheck, Persistence, Port, Scheduler, format};
 
 /// Label of a slice: the `DirectorPair` that it belongs to.
 pub const PAIR_LABEL: &str = "lvs-operator.dev/pair";
@@ -13,14 +13,21 @@ pub const PAIR_LABEL: &str = "lvs-operator.dev/pair";
 #[serde(rename_all = "camelCase")]
 pub struct ServicePlan {
     /// Virtual service, as `namespace/name`.
+    #[schemars(with = "format::Token")]
     pub name: String,
     /// UID of the object, for Events about it.
+    #[schemars(length(max = 63))]
     pub uid: String,
     /// VRRP instance that owns the addresses.
+    #[schemars(with = "format::EntryName")]
     pub instance: String,
-    /// VIPs.
+    /// VIPs, 1 to 64.
+    #[schemars(with = "Vec<format::HostAddress>", length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub addresses: Vec<String>,
-    /// Ports.
+    /// Ports, 1 to 64, key `name`.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub ports: Vec<Port>,
     /// Forwarding method.
     pub forwarding: ForwardingMethod,
@@ -32,7 +39,9 @@ pub struct ServicePlan {
     /// Health checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// Names of its pools; they may stand in other slices.
+    /// Names of its pools, at most 32; they may stand in other slices.
+    #[schemars(with = "Vec<format::Token>", length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub pools: Vec<String>,
     /// Every member at weight 0 (`adminState: Drain`).
     #[serde(default)]
@@ -40,15 +49,20 @@ pub struct ServicePlan {
 }
 
 /// A real server in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberPlan {
     /// Address.
+    #[schemars(with = "format::HostAddress")]
     pub address: String,
     /// Port, 1 to 65535; 0 = the port of the virtual service.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 65535))]
     pub port: i32,
     /// Weight, 0 to 65535, before checks.
+    #[schemars(range(min = 0, max = 65535))]
     pub weight: i32,
     /// Whether it is checked (`Maintenance` is not).
     #[serde(default = "checked")]
@@ -64,9 +78,12 @@ fn checked() -> bool {
 #[serde(rename_all = "camelCase")]
 pub struct PoolPlan {
     /// Name, unique in the pair.
+    #[schemars(with = "format::Token")]
     pub name: String,
-    /// Members, key `address` and `port`.
+    /// Members, at most 8192, key `address` and `port`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8192))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into(), "port".into()]))]
     pub members: Vec<MemberPlan>,
 }
 
@@ -79,16 +96,32 @@ pub struct PoolPlan {
     plural = "planslices",
     shortname = "lvsps",
     category = "lvs",
-    doc = "A shard of what a pair of directors balances. Written by the operator; not for people to edit."
+    doc = "A shard of what a pair of directors balances. Written by the operator; not for people to edit.",
+    printcolumn(
+        name = "Pair",
+        type_ = "string",
+        json_path = ".metadata.labels.lvs-operator\\.dev/pair"
+    ),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".spec.digest"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanSliceSpec {
-    /// [`super::revision::slice_digest`] of the rest of this slice.
+    /// Digest of the rest of this slice.
+    #[schemars(with = "format::Token")]
     pub digest: String,
-    /// Virtual services.
+    /// Virtual services, at most 1024, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub services: Vec<ServicePlan>,
-    /// Pools.
+    /// Pools, at most 1024, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub pools: Vec<PoolPlan>,
 }

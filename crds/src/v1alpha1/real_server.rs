@@ -5,6 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format;
+
 /// What the administrator wants of a real server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RealServerAdminState {
@@ -50,6 +52,7 @@ pub struct Loopback {
     pub mode: Option<LoopbackMode>,
     /// Interface that gets the VIPs.
     #[serde(default = "default_interface")]
+    #[schemars(with = "format::InterfaceName")]
     pub interface: String,
     /// Who suppresses ARP.
     #[serde(default)]
@@ -81,15 +84,48 @@ fn default_interface() -> String {
     shortname = "lvsrs",
     category = "lvs",
     status = "RealServerStatus",
-    doc = "A host that virtual services send connections to."
+    doc = "A host that virtual services send connections to.",
+    printcolumn(
+        name = "Address",
+        type_ = "string",
+        json_path = ".status.resolvedAddress"
+    ),
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.nodeName"),
+    printcolumn(name = "Weight", type_ = "integer", json_path = ".spec.weight"),
+    printcolumn(name = "State", type_ = "string", json_path = ".spec.adminState"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.nodeName) != has(self.address)")
+        .message("exactly one of nodeName and address is required: the name of a node of this cluster, or the address of any host"),
+    validation = Rule::new("has(self.nodeName) || !has(self.loopback.mode) || self.loopback.mode != 'Managed'")
+        .message("loopback.mode Managed needs nodeName, because only a node's agent can do it: give nodeName instead of address, or set mode to External")
+        .field_path(".loopback")
+)]
 pub struct RealServerSpec {
     /// A node of this cluster; its agent configures the loopback. Exactly one of this and `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::ObjectName>")]
     pub node_name: Option<String>,
     /// IPv4 or IPv6 address of any host. Exactly one of this and `nodeName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::HostAddress>")]
     pub address: Option<String>,
     /// Weight, 0 to 65535; absent = the pool's weight. 0 = no new connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,11 +148,14 @@ pub struct RealServerStatus {
     pub observed_generation: i64,
     /// Address that directors send to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 45))]
     pub resolved_address: Option<String>,
     /// How many virtual services use it.
     #[serde(default)]
     pub virtual_services: i32,
     /// Conditions, key `type`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }

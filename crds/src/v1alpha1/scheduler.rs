@@ -63,7 +63,9 @@ impl SchedulerName {
 }
 
 /// Scheduler flag (`ipvsadm -b`), valid only with the scheduler it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum SchedulerFlag {
     /// `sh-fallback`: choose another server when the hashed one is unavailable.
     SHFallback,
@@ -78,11 +80,25 @@ pub enum SchedulerFlag {
 /// Scheduler of a virtual service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.name == 'sh' || !has(self.flags) || !self.flags.exists(f, f.startsWith('SH'))")
+        .message(Message::Expression(
+            r#""SHFallback and SHPort belong to the scheduler sh, not to " + self.name + ": remove them, or set name to sh""#.into(),
+        ))
+        .field_path(".flags"),
+    validation = Rule::new("self.name == 'mh' || !has(self.flags) || !self.flags.exists(f, f.startsWith('MH'))")
+        .message(Message::Expression(
+            r#""MHFallback and MHPort belong to the scheduler mh, not to " + self.name + ": remove them, or set name to mh""#.into(),
+        ))
+        .field_path(".flags")
+)]
 pub struct Scheduler {
     /// Scheduler name.
     #[serde(default)]
     pub name: SchedulerName,
     /// Flags of the scheduler, at most 2.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
     pub flags: Vec<SchedulerFlag>,
 }

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::format;
+
 /// What a Backup Router with a higher priority than the Active Router does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum PreemptionMode {
@@ -17,6 +19,9 @@ pub enum PreemptionMode {
 /// Preemption (RFC 9568 section 6.1, `Preempt_Mode`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.mode == 'Immediate' || self.delaySeconds == 0")
+    .message("delaySeconds delays a preemption and mode Never has none: set it to 0, or set mode to Immediate")
+    .field_path(".delaySeconds"))]
 pub struct Preemption {
     /// Whether a director with a higher priority takes over from an Active Router.
     #[serde(default)]
@@ -43,9 +48,11 @@ pub enum AuthenticationType {
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
     /// Name of the Secret.
+    #[schemars(with = "format::ObjectName")]
     pub name: String,
     /// Key within it.
     #[serde(default = "default_secret_key")]
+    #[schemars(with = "format::SecretKey")]
     pub key: String,
 }
 
@@ -56,6 +63,14 @@ fn default_secret_key() -> String {
 /// Authentication of advertisements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.type != 'Simple' || has(self.secretRef)")
+        .message("secretRef is required by type Simple: name a Secret in the operator's namespace that has the password")
+        .field_path(".secretRef"),
+    validation = Rule::new("self.type != 'None' || !has(self.secretRef)")
+        .message("secretRef has no use with type None: remove it, or set type to Simple")
+        .field_path(".secretRef")
+)]
 pub struct Authentication {
     /// Kind of authentication.
     #[serde(default, rename = "type")]
@@ -123,6 +138,24 @@ fn default_refresh() -> i32 {
 /// VRRP settings of a pair, the same on all its directors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.advertisementIntervalMilliseconds % 10 == 0")
+        .message(Message::Expression(
+            r#""advertisementIntervalMilliseconds " + string(self.advertisementIntervalMilliseconds) + " must be a multiple of 10: the protocol counts hundredths of a second""#.into(),
+        ))
+        .field_path(".advertisementIntervalMilliseconds"),
+    validation = Rule::new("self.version != 2 || self.advertisementIntervalMilliseconds % 1000 == 0")
+        .message(Message::Expression(
+            r#""advertisementIntervalMilliseconds " + string(self.advertisementIntervalMilliseconds) + " must be whole seconds, a multiple of 1000, with version 2: change it, or set version to 3""#.into(),
+        ))
+        .field_path(".advertisementIntervalMilliseconds"),
+    validation = Rule::new("self.version == 2 || self.authentication.type != 'Simple'")
+        .message("authentication.type Simple exists in version 2 alone: set version to 2, or type to None")
+        .field_path(".authentication"),
+    validation = Rule::new("self.version == 3 || self.checksum == 'RFC9568'")
+        .message("checksum PseudoHeader is for version 3 over IPv4: remove it, or set version to 3")
+        .field_path(".checksum")
+)]
 pub struct Vrrp {
     /// Protocol version, 2 or 3. IPv6 needs 3.
     #[serde(default = "default_version")]
