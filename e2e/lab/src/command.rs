@@ -44,3 +44,30 @@ impl fmt::Display for Output {
         Ok(())
     }
 }
+
+/// Runs a program of the machine and returns its standard output.
+pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    use anyhow::Context as _;
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {program}"))?;
+    Output::from(output).ok().with_context(|| format!("{program} {}", arguments.join(" ")))
+}
+
+/// The exit status as a shell counts it: 128 + N when signal N ended the process.
+pub(crate) fn exit_code(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+impl From<std::process::Output> for Output {
+    fn from(output: std::process::Output) -> Self {
+        Self {
+            code: exit_code(output.status),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}

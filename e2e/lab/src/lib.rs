@@ -6,10 +6,35 @@
 //!
 //! All calls block. Call them from a plain thread, or in `tokio::task::spawn_blocking`.
 
+mod capture;
+pub mod channel;
+mod client;
 mod command;
+mod control_plane;
+pub mod image;
+mod kubectl;
+mod lab;
 pub mod light;
+mod logs;
+mod netns;
+mod network;
+mod node;
+mod node_files;
 mod paths;
 mod process;
+mod progress;
+pub mod proxy;
+mod running;
+pub mod serve;
+mod state;
+pub mod topology;
+pub mod traffic;
 mod uml;
 
+pub use capture::{Capture, Packet};
+pub use client::Client;
 pub use command::Output;
+pub use lab::{Lab, Options};
+pub use node::{Direction, Node};
+pub use running::Running;
+pub use topology::Topology;

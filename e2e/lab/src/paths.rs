@@ -49,3 +49,15 @@ pub(crate) fn make_directory(path: &Path) -> Result<()> {
 pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
     std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
+
+/// The program `lab` itself, which also runs in the background and on the nodes. A test finds it beside its own
+/// binary (`target/debug/deps/..`), where `cargo build -p lvs-lab` puts it.
+pub(crate) fn own_binary() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot tell which program this is")?;
+    let directories = this.ancestors().skip(1).take(2).map(|directory| directory.join("lab"));
+    let candidates = std::env::var_os("LVS_LAB_PROGRAM").map(PathBuf::from).into_iter().chain(directories);
+    candidates
+        .into_iter()
+        .find(|path| path.is_file())
+        .with_context(|| format!("no program `lab` beside {}: run cargo build -p lvs-lab first", this.display()))
+}
