@@ -5,6 +5,8 @@
 //! [`v1alpha1::NodePlan`] and [`v1alpha1::PlanSlice`], which the node agents carry out.
 //! This crate has no client and no runtime: it is the contract and nothing else.
 
+pub mod chart;
+pub mod definition;
 pub mod v1alpha1;
 
 /// API group of every kind in this crate.

@@ -44,9 +44,7 @@ pub struct InstancePriority {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
     "!has(self.prefixLength) || self.prefixLength <= 32 || !isIP(self.address) || ip(self.address).family() == 6"
-).message(Message::Expression(
-    r#""prefixLength " + string(self.prefixLength) + " is too long for the IPv4 address " + self.address + ": 32 at most""#.into(),
-)).field_path(".prefixLength"))]
+).message("prefixLength is too long for an IPv4 address: 32 at most").field_path(".prefixLength"))]
 pub struct InstanceAddress {
     /// IPv4 or IPv6 address.
     #[schemars(with = "format::LinkAddress")]
@@ -127,9 +125,7 @@ pub struct VrrpInstance {
         .message("adminState Drain is not for a whole pair, where nobody could take over: set it on one of spec.directors, or set Disabled to release all")
         .field_path(".adminState"),
     validation = Rule::new("self.instances.all(i, !has(i.preferredDirector) || self.directors.exists(d, d.nodeName == i.preferredDirector))")
-        .message(Message::Expression(
-            r#""preferredDirector '" + self.instances.filter(i, has(i.preferredDirector) && !self.directors.exists(d, d.nodeName == i.preferredDirector))[0].preferredDirector + "' is not the nodeName of one of spec.directors: add it there, or name one of them""#.into(),
-        ))
+        .message("preferredDirector must be the nodeName of one of spec.directors: add the node there, or name one of them")
         .field_path(".instances"),
     validation = Rule::new("self.instances.all(i, !has(i.priorities) || i.priorities.all(p, self.directors.exists(d, d.nodeName == p.nodeName)))")
         .message("priorities[].nodeName must be the nodeName of one of spec.directors: add the node there, or remove its priority")
@@ -137,7 +133,7 @@ pub struct VrrpInstance {
     validation = Rule::new("self.instances.all(i, !has(i.priorities) || self.directors.all(d, i.priorities.exists(p, p.nodeName == d.nodeName)))")
         .message("priorities must give every one of spec.directors its priority: add the missing ones, or use preferredDirector")
         .field_path(".instances"),
-    validation = Rule::new("self.instances.all(i, !has(i.virtualRouterID) || self.instances.exists_one(j, has(j.virtualRouterID) && j.virtualRouterID == i.virtualRouterID && (has(i.interface) ? i.interface : self.interface) == (has(j.interface) ? j.interface : self.interface)))")
+    validation = Rule::new("self.instances.all(i, !has(i.virtualRouterID) || self.instances.exists_one(j, has(j.virtualRouterID) && j.virtualRouterID == i.virtualRouterID && (has(i.interface) ? (has(i.interface.name) ? i.interface.name : i.interface.subnet) : (has(self.interface.name) ? self.interface.name : self.interface.subnet)) == (has(j.interface) ? (has(j.interface.name) ? j.interface.name : j.interface.subnet) : (has(self.interface.name) ? self.interface.name : self.interface.subnet))))")
         .message("virtualRouterID must differ between instances on the same interface: give each its own of 1 to 255, or leave it out to have one allocated")
         .field_path(".instances"),
     validation = Rule::new("self.vrrp.version == 3 || self.instances.all(i, !has(i.addresses) || i.addresses.all(a, !isIP(a.address) || ip(a.address).family() == 4))")

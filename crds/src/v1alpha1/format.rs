@@ -33,8 +33,7 @@ macro_rules! string_format {
 const IS_IP: &str = "isIP(self)";
 const IS_IP_MESSAGE: &str = r#""'" + self + "' is not an IP address: write one IPv4 or IPv6 address without a prefix length, for example 192.0.2.10 or 2001:db8::10""#;
 const IS_CANONICAL: &str = "!isIP(self) || ip.isCanonical(self)";
-const IS_CANONICAL_MESSAGE: &str =
-    r#""'" + self + "' is not in canonical form: write '" + string(ip(self)) + "'""#;
+const IS_CANONICAL_MESSAGE: &str = r#""'" + self + "' is not in canonical form (RFC 5952): write lower case, no leading zeros and :: for the longest run of zeros, for example 2001:db8::10""#;
 
 string_format!(
     /// Unicast address of a host or a VIP, in canonical form. IPv6 link-local addresses are not

@@ -127,9 +127,7 @@ pub struct Frontend {
         .message("frontend.ports has port 0, which stands for every port and needs persistence: add persistence, for example {}, or name the ports")
         .field_path(".persistence"),
     validation = Rule::new("self.forwarding.method != 'DR' || self.backends.all(b, b.port == 0 || self.frontend.ports.all(p, p.port == b.port))")
-        .message(Message::Expression(
-            r#""port " + string(self.backends.filter(b, b.port != 0 && self.frontend.ports.exists(p, p.port != b.port))[0].port) + " of a pool differs from a frontend port, and forwarding.method DR cannot change the port: set 0 or the frontend's port, or set method to NAT""#.into(),
-        ))
+        .message("port of one of backends differs from a frontend port, and forwarding.method DR cannot change the port: set 0 or the frontend's port, or set method to NAT")
         .field_path(".backends"),
     validation = Rule::new("self.forwarding.method != 'DR' || self.backends.all(b, !has(b.servers) || b.servers.all(s, s.port == 0 || s.port == self.frontend.ports[0].port)) && (self.frontend.ports.all(p, p.port == self.frontend.ports[0].port) || self.backends.all(b, !has(b.servers) || b.servers.all(s, s.port == 0)))")
         .message("port of one of backends[].servers differs from a frontend port, and forwarding.method DR cannot change the port: set 0 or the frontend's port, or set method to NAT")

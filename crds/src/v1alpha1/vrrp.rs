@@ -140,14 +140,10 @@ fn default_refresh() -> i32 {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.advertisementIntervalMilliseconds % 10 == 0")
-        .message(Message::Expression(
-            r#""advertisementIntervalMilliseconds " + string(self.advertisementIntervalMilliseconds) + " must be a multiple of 10: the protocol counts hundredths of a second""#.into(),
-        ))
+        .message("advertisementIntervalMilliseconds must be a multiple of 10: the protocol counts hundredths of a second")
         .field_path(".advertisementIntervalMilliseconds"),
     validation = Rule::new("self.version != 2 || self.advertisementIntervalMilliseconds % 1000 == 0")
-        .message(Message::Expression(
-            r#""advertisementIntervalMilliseconds " + string(self.advertisementIntervalMilliseconds) + " must be whole seconds, a multiple of 1000, with version 2: change it, or set version to 3""#.into(),
-        ))
+        .message("advertisementIntervalMilliseconds must be whole seconds, a multiple of 1000, with version 2: change it, or set version to 3")
         .field_path(".advertisementIntervalMilliseconds"),
     validation = Rule::new("self.version == 2 || self.authentication.type != 'Simple'")
         .message("authentication.type Simple exists in version 2 alone: set version to 2, or type to None")
