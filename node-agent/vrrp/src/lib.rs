@@ -1,1 +1,51 @@
-//! Under construction.
+//! VRRP without I/O: the Virtual Router Redundancy Protocol, version 3 (RFC 9568) and version 2
+//! (RFC 3768), as values and pure functions.
+//!
+//! Nothing here opens a socket, reads a clock or touches an interface. A shell around [`Router`]
+//! does that and decides nothing:
+//!
+//! ```text
+//! raw socket ── ip::split_ipv4 ── Advertisement::decode ──► Router::handle(Received) ──► outputs
+//! timer at Router::next_deadline ─────────────────────────► Router::handle(Tick) ──────► outputs
+//! ```
+//!
+//! One [`Router`] is one virtual router (a VRID of one address family) on one interface. The shell
+//! performs its [`Output`]s in the order in which they stand; that order is part of the contract.
+//!
+//! # What goes beyond the RFCs
+//!
+//! - *Hand-over without a gap*. A router that is drained or stopped while Active advertises
+//!   priority 0, but keeps the virtual addresses until it hears its successor. Nobody waits for the
+//!   successor's `Skew_Time`, because somebody answers all the while. [`Input::Drain`] and
+//!   [`Input::Stop`] say how it ends when there is no successor.
+//! - *Resuming*. A router whose process was restarted within [`CheckedConfig::resume_within`] of
+//!   its last advertisement may go on as Active ([`Input::StartActive`]): no Backup can have taken
+//!   over yet.
+//! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
+//!   when a switch forgets its table.
+
+pub mod announcement;
+mod authentication;
+mod checksum;
+mod config;
+mod interval;
+pub mod ip;
+mod packet;
+mod reject;
+mod router;
+mod time;
+
+pub use authentication::{PasswordError, SimplePassword};
+pub use checksum::ChecksumConvention;
+pub use config::{
+    CheckedConfig, Config, ConfigError, GratuitousAnnouncements, LowerPriorityAdvertisement,
+    Preemption,
+};
+pub use interval::{Centiseconds, active_down_interval, skew_time};
+pub use packet::{
+    Addresses, Advertisement, IP_PROTOCOL, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_OWNER,
+    PRIORITY_RELEASE, Version,
+};
+pub use reject::RejectReason;
+pub use router::{Differences, Input, Output, Role, RoleReason, Router};
+pub use time::Monotonic;

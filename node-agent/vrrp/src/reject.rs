@@ -1,0 +1,92 @@
+//! Why a received packet did not count.
+
+/// Why a received packet was discarded; each reason is one value of a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The IP header is cut off or contradicts itself.
+    #[error("IP header is malformed")]
+    IpHeader,
+    /// The IP payload is not VRRP (protocol 112).
+    #[error("IP protocol is not 112")]
+    IpProtocol,
+    /// Source or destination address cannot be that of an advertisement: unspecified, multicast
+    /// source, families that differ, or IPv6 from another than a link-local address (RFC 9568
+    /// section 5.1.2.1).
+    #[error("source address cannot be an advertising router's")]
+    Source,
+    /// TTL or Hop Limit is not 255: the packet came through a router (RFC 9568 section 7.1).
+    #[error("TTL or Hop Limit is not 255")]
+    TimeToLive,
+    /// Neither version 2 nor 3, version 2 over IPv6, or not the version configured.
+    #[error("VRRP version is not the one configured")]
+    Version,
+    /// Type is not 1 (ADVERTISEMENT).
+    #[error("VRRP type is not ADVERTISEMENT")]
+    Type,
+    /// The packet is shorter than its header, addresses and authentication data.
+    #[error("packet is shorter than it says")]
+    Length,
+    /// The checksum is wrong.
+    #[error("checksum is wrong")]
+    Checksum,
+    /// The advertisement names no address (RFC 9568 section 5.2.5, erratum 8299).
+    #[error("address count is 0")]
+    CountZero,
+    /// VRID 0, or not the VRID or the address family of this router.
+    #[error("VRID or address family is not this virtual router's")]
+    VirtualRouterId,
+    /// The interval is 0 or, in version 2, not the one configured (RFC 3768 section 7.1).
+    #[error("advertisement interval is not the one configured")]
+    Interval,
+    /// Version 2: the authentication type is unknown or not the one configured.
+    #[error("authentication type is not the one configured")]
+    AuthenticationType,
+    /// Version 2: the password is not the one configured.
+    #[error("authentication data is not the one configured")]
+    AuthenticationData,
+    /// The packet bears this router's own address: looped back, or the address is in use twice.
+    #[error("source address is this router's own")]
+    OwnSource,
+}
+
+impl RejectReason {
+    /// Every reason, for metrics that exist before the first packet.
+    pub const ALL: [Self; 14] = [
+        Self::IpHeader,
+        Self::IpProtocol,
+        Self::Source,
+        Self::TimeToLive,
+        Self::Version,
+        Self::Type,
+        Self::Length,
+        Self::Checksum,
+        Self::CountZero,
+        Self::VirtualRouterId,
+        Self::Interval,
+        Self::AuthenticationType,
+        Self::AuthenticationData,
+        Self::OwnSource,
+    ];
+
+    /// The reason as the value of a metric's label.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::IpHeader => "ip_header",
+            Self::IpProtocol => "ip_protocol",
+            Self::Source => "source",
+            Self::TimeToLive => "ttl",
+            Self::Version => "version",
+            Self::Type => "type",
+            Self::Length => "length",
+            Self::Checksum => "checksum",
+            Self::CountZero => "count_zero",
+            Self::VirtualRouterId => "vrid",
+            Self::Interval => "interval",
+            Self::AuthenticationType => "auth_type",
+            Self::AuthenticationData => "auth_data",
+            Self::OwnSource => "own_source",
+        }
+    }
+}

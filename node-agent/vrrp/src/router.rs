@@ -1,0 +1,491 @@
+//! The state machine of one virtual router (RFC 9568 section 6.4, RFC 3768 section 6.4).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::config::{CheckedConfig, Preemption};
+use crate::interval::{Centiseconds, skew_time};
+use crate::packet::{Advertisement, PRIORITY_RELEASE};
+use crate::time::Monotonic;
+
+mod announcer;
+mod event;
+mod receive;
+#[cfg(test)]
+mod tests;
+
+use announcer::Announcer;
+pub use event::{Differences, Input, Output, Role, RoleReason};
+
+/// Priority by which a drained router waits: the lowest that a Backup can have.
+const DRAINED_PRIORITY: u8 = 1;
+
+/// One virtual router: takes what happened and when, and says what to do.
+///
+/// `now` never goes back from call to call. Between calls nothing happens; [`Router::next_deadline`]
+/// says when to call with [`Input::Tick`] at the latest.
+#[derive(Clone, Debug)]
+pub struct Router {
+    config: CheckedConfig,
+    state: State,
+    run: Run,
+    interface_up: bool,
+    draining: bool,
+    /// The Active Router's interval, as a version 3 Backup learned it.
+    learned_interval: Option<Centiseconds>,
+    /// From when on preemption is allowed, if it is configured.
+    preempt_from: Monotonic,
+    announcer: Announcer,
+    /// What was last told of the peer's configuration.
+    told_differences: Option<(IpAddr, Differences)>,
+}
+
+/// What the caller wants of the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Run {
+    Stopped,
+    Running,
+    /// It hands over and stops then.
+    Stopping,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Initialize,
+    Backup {
+        down_at: Monotonic,
+        /// What taking over at `down_at` would be due to.
+        cause: RoleReason,
+    },
+    Active {
+        /// When the next advertisement is due; none if the last one was sent.
+        advertise_at: Option<Monotonic>,
+        /// While it offers its role: when every Backup would have taken it.
+        offered_until: Option<Monotonic>,
+    },
+}
+
+impl State {
+    const fn role(&self) -> Role {
+        match self {
+            Self::Initialize => Role::Initialize,
+            Self::Backup { .. } => Role::Backup,
+            Self::Active { .. } => Role::Active,
+        }
+    }
+}
+
+impl Router {
+    /// A router that waits for [`Input::Start`] or [`Input::StartActive`].
+    #[must_use]
+    pub fn new(config: CheckedConfig) -> Self {
+        Self {
+            config,
+            state: State::Initialize,
+            run: Run::Stopped,
+            interface_up: true,
+            draining: false,
+            learned_interval: None,
+            preempt_from: Monotonic::ZERO,
+            announcer: Announcer::default(),
+            told_differences: None,
+        }
+    }
+
+    /// The present role.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.state.role()
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &CheckedConfig {
+        &self.config
+    }
+
+    /// Whether it is Active and offers its role to whoever takes it.
+    #[must_use]
+    pub fn is_handing_over(&self) -> bool {
+        matches!(self.state, State::Active { .. }) && self.offers()
+    }
+
+    /// When to call with [`Input::Tick`] at the latest; `None` if time changes nothing.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        match self.state {
+            State::Initialize => None,
+            State::Backup { down_at, .. } => Some(down_at),
+            State::Active {
+                advertise_at,
+                offered_until,
+            } => [advertise_at, offered_until, self.announcer.deadline()]
+                .into_iter()
+                .flatten()
+                .min(),
+        }
+    }
+
+    /// Takes in what happened at `now` and answers with what to do, in order.
+    pub fn handle(&mut self, input: Input, now: Monotonic) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        match input {
+            Input::Start => self.start(false, now, &mut outputs),
+            Input::StartActive => self.start(true, now, &mut outputs),
+            Input::Stop => self.stop(now, &mut outputs),
+            Input::Drain(drain) => self.drain(drain, now, &mut outputs),
+            Input::InterfaceUp => self.interface_up(now, &mut outputs),
+            Input::InterfaceDown => self.interface_down(&mut outputs),
+            Input::Received {
+                source,
+                advertisement,
+            } => {
+                self.received(source, &advertisement, now, &mut outputs);
+            }
+            Input::Reconfigure(config) => self.reconfigure(*config, now, &mut outputs),
+            Input::Tick => self.tick(now, &mut outputs),
+        }
+        outputs
+    }
+
+    fn start(&mut self, active: bool, now: Monotonic, outputs: &mut Vec<Output>) {
+        if self.run != Run::Stopped {
+            return;
+        }
+        self.run = Run::Running;
+        if !self.interface_up {
+            // Linux answers for the addresses of an interface that is down, too.
+            outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
+            return;
+        }
+        self.preempt_from = now + self.config.preempt_delay;
+        if active {
+            self.become_active(RoleReason::Resumed, now, outputs);
+        } else {
+            self.become_backup(RoleReason::Started, now, outputs);
+        }
+    }
+
+    fn stop(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        match self.run {
+            Run::Stopped => {}
+            Run::Running if self.role() == Role::Active => {
+                self.run = Run::Stopping;
+                self.offer(now, outputs);
+            }
+            Run::Running | Run::Stopping => self.finish_stop(RoleReason::Stopped, outputs),
+        }
+    }
+
+    fn finish_stop(&mut self, reason: RoleReason, outputs: &mut Vec<Output>) {
+        self.become_initialize(reason, outputs);
+        self.run = Run::Stopped;
+        outputs.push(Output::Stopped);
+    }
+
+    fn drain(&mut self, drain: bool, now: Monotonic, outputs: &mut Vec<Output>) {
+        if drain == self.draining {
+            return;
+        }
+        self.draining = drain;
+        match self.state {
+            State::Active { .. } if self.is_stopping() => {}
+            State::Active { .. } if drain => self.offer(now, outputs),
+            State::Active { .. } => {
+                self.state = State::Active {
+                    advertise_at: None,
+                    offered_until: None,
+                };
+                self.advertise(now, self.own_interval(), outputs);
+            }
+            State::Backup { .. } if !drain => {
+                self.preempt_from = now + self.config.preempt_delay;
+                self.shorten_down_timer(now);
+            }
+            State::Backup { .. } | State::Initialize => {}
+        }
+    }
+
+    fn interface_up(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        self.interface_up = true;
+        if self.run == Run::Running && self.role() == Role::Initialize {
+            self.preempt_from = now + self.config.preempt_delay;
+            self.become_backup(RoleReason::InterfaceUp, now, outputs);
+        }
+    }
+
+    fn interface_down(&mut self, outputs: &mut Vec<Output>) {
+        self.interface_up = false;
+        if self.is_stopping() {
+            self.finish_stop(RoleReason::InterfaceDown, outputs);
+        } else {
+            self.become_initialize(RoleReason::InterfaceDown, outputs);
+        }
+    }
+
+    fn reconfigure(&mut self, new: CheckedConfig, now: Monotonic, outputs: &mut Vec<Output>) {
+        if self.config == new {
+            return;
+        }
+        let old = std::mem::replace(&mut self.config, new);
+        self.told_differences = None;
+        match self.state {
+            State::Initialize => {}
+            State::Backup { cause, .. } if self.config.speaks_differently(&old) => {
+                // Until both sides have the new configuration they may not understand each other.
+                // A fresh timer leaves a down interval for that instead of a take-over.
+                self.learned_interval = None;
+                let down_at = now + self.down_interval();
+                self.state = State::Backup { down_at, cause };
+            }
+            State::Backup { .. } => self.shorten_down_timer(now),
+            State::Active { .. } => self.reconfigure_active(&old, now, outputs),
+        }
+    }
+
+    fn reconfigure_active(
+        &mut self,
+        old: &CheckedConfig,
+        now: Monotonic,
+        outputs: &mut Vec<Output>,
+    ) {
+        let missing_in = |from: &CheckedConfig, to: &CheckedConfig| -> Vec<IpAddr> {
+            let mut addresses = from.virtual_addresses.clone();
+            addresses.retain(|address| !to.virtual_addresses.contains(address));
+            addresses
+        };
+        let added = missing_in(&self.config, old);
+        let removed = missing_in(old, &self.config);
+        // The last advertisement of a stopping router is final: it must not claim its role again.
+        if !self.is_stopping() {
+            self.advertise(now, self.own_interval(), outputs);
+        }
+        self.announcer.forget(&removed);
+        if self.config.gratuitous.refresh != old.gratuitous.refresh {
+            self.announcer.reschedule(&self.config.gratuitous, now);
+        }
+        if !added.is_empty() {
+            outputs.push(Output::AddVips(added.clone()));
+            self.announcer.burst(&self.config.gratuitous, added, now);
+            self.announce(now, outputs);
+        }
+        if !removed.is_empty() {
+            outputs.push(Output::RemoveVips(removed));
+        }
+    }
+
+    fn tick(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        match self.state {
+            State::Initialize => {}
+            State::Backup { down_at, cause } => {
+                if down_at <= now {
+                    self.become_active(cause, now, outputs);
+                }
+            }
+            State::Active {
+                advertise_at,
+                offered_until,
+            } => {
+                if offered_until.is_some_and(|at| at <= now) {
+                    if self.is_stopping() {
+                        self.finish_stop(RoleReason::Stopped, outputs);
+                        return;
+                    }
+                    self.state = State::Active {
+                        advertise_at,
+                        offered_until: None,
+                    };
+                    outputs.push(Output::NoSuccessor);
+                }
+                if let Some(at) = advertise_at.filter(|at| *at <= now) {
+                    self.advertise_again(at, now, outputs);
+                }
+                self.announce(now, outputs);
+            }
+        }
+    }
+
+    /// The advertisement that was due `at`. The rhythm is kept unless this router is late by a
+    /// whole interval.
+    fn advertise_again(&mut self, at: Monotonic, now: Monotonic, outputs: &mut Vec<Output>) {
+        let interval = self.own_interval();
+        let next_at = at + interval;
+        let last = self.is_stopping();
+        self.advertise(now, interval, outputs);
+        if let State::Active { advertise_at, .. } = &mut self.state {
+            if last {
+                *advertise_at = None;
+            } else if next_at > now {
+                *advertise_at = Some(next_at);
+            }
+        }
+    }
+
+    /// Sends an advertisement now and the next one after `then`.
+    fn advertise(&mut self, now: Monotonic, then: Duration, outputs: &mut Vec<Output>) {
+        let advertisement = Advertisement {
+            version: self.config.version,
+            virtual_router_id: self.config.virtual_router_id,
+            priority: self.advertised_priority(),
+            interval: self.config.advertisement_interval,
+            addresses: self.config.advertised(),
+            authentication: self.config.authentication,
+            checksum: self.config.checksum,
+        };
+        let destination = self.config.group();
+        outputs.push(Output::SendAdvertisement {
+            destination,
+            payload: advertisement.encode(self.config.own_address, destination),
+        });
+        if let State::Active { advertise_at, .. } = &mut self.state {
+            *advertise_at = Some(now + then);
+        }
+    }
+
+    /// Offers the role: priority 0 now, and again soon in case the first is lost. A stopping router
+    /// is silent after that, so that those wait no longer for it that missed both.
+    fn offer(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        let interval = self.own_interval();
+        // The slowest Backup takes over at most this long after the second offer, whether it heard
+        // one or not; its own first advertisement has the rest of an interval to arrive.
+        let longest_wait = self
+            .config
+            .down_interval(DRAINED_PRIORITY, self.config.advertisement_interval);
+        let offered_until = Some(now + longest_wait + interval / 2);
+        self.state = State::Active {
+            advertise_at: None,
+            offered_until,
+        };
+        self.advertise(now, interval / 4, outputs);
+    }
+
+    fn announce(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        let all = &self.config.virtual_addresses;
+        let rounds = self.announcer.due(&self.config.gratuitous, all, now);
+        outputs.extend(rounds.into_iter().map(Output::Announce));
+    }
+
+    fn announce_all_anew(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        let all = self.config.virtual_addresses.clone();
+        self.announcer.burst(&self.config.gratuitous, all, now);
+        self.announce(now, outputs);
+    }
+
+    /// Advertisement first, because a peer that hears it stops competing; the addresses before
+    /// their announcement, because announcing draws traffic.
+    fn become_active(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
+        let from = self.role();
+        self.learned_interval = None;
+        self.told_differences = None;
+        self.state = State::Active {
+            advertise_at: None,
+            offered_until: None,
+        };
+        if self.draining && from == Role::Initialize {
+            self.offer(now, outputs);
+        } else {
+            self.advertise(now, self.own_interval(), outputs);
+        }
+        outputs.push(Output::AddVips(self.config.virtual_addresses.clone()));
+        self.announcer = Announcer::default();
+        self.announce_all_anew(now, outputs);
+        outputs.push(Output::RoleChanged {
+            from,
+            to: Role::Active,
+            reason,
+        });
+    }
+
+    fn become_backup(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
+        let from = self.role();
+        let down_at = now + self.down_interval();
+        self.state = State::Backup {
+            down_at,
+            cause: RoleReason::ActiveDown,
+        };
+        outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
+        outputs.push(Output::RoleChanged {
+            from,
+            to: Role::Backup,
+            reason,
+        });
+    }
+
+    fn become_initialize(&mut self, reason: RoleReason, outputs: &mut Vec<Output>) {
+        let from = self.role();
+        if from == Role::Initialize {
+            return;
+        }
+        self.state = State::Initialize;
+        self.learned_interval = None;
+        self.told_differences = None;
+        if from == Role::Active {
+            outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
+        }
+        outputs.push(Output::RoleChanged {
+            from,
+            to: Role::Initialize,
+            reason,
+        });
+    }
+
+    fn shorten_down_timer(&mut self, now: Monotonic) {
+        let latest = now + self.down_interval();
+        if let State::Backup { down_at, .. } = &mut self.state {
+            *down_at = latest.min(*down_at);
+        }
+    }
+
+    /// Whether this router, if Active, wants to be relieved.
+    fn offers(&self) -> bool {
+        self.draining || self.is_stopping()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.run == Run::Stopping
+    }
+
+    fn advertised_priority(&self) -> u8 {
+        if self.offers() {
+            PRIORITY_RELEASE
+        } else {
+            self.config.priority
+        }
+    }
+
+    fn waiting_priority(&self) -> u8 {
+        if self.draining {
+            DRAINED_PRIORITY
+        } else {
+            self.config.priority
+        }
+    }
+
+    fn preempts(&self, now: Monotonic) -> bool {
+        self.config.preemption == Preemption::Immediate
+            && !self.draining
+            && now >= self.preempt_from
+    }
+
+    fn own_interval(&self) -> Duration {
+        self.config.advertisement_interval.duration()
+    }
+
+    fn active_interval(&self) -> Centiseconds {
+        self.learned_interval
+            .unwrap_or(self.config.advertisement_interval)
+    }
+
+    fn down_interval(&self) -> Duration {
+        self.config
+            .down_interval(self.waiting_priority(), self.active_interval())
+    }
+
+    fn skew_time(&self) -> Duration {
+        skew_time(
+            self.config.version,
+            self.waiting_priority(),
+            self.active_interval(),
+        )
+    }
+}

@@ -1,0 +1,193 @@
+//! What an advertisement does to a router.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::{Differences, Output, Role, RoleReason, Router, State};
+use crate::config::LowerPriorityAdvertisement;
+use crate::packet::{Addresses, Advertisement, PRIORITY_RELEASE, Version};
+use crate::reject::RejectReason;
+use crate::time::Monotonic;
+
+impl Router {
+    pub(super) fn received(
+        &mut self,
+        source: IpAddr,
+        advertisement: &Advertisement,
+        now: Monotonic,
+        outputs: &mut Vec<Output>,
+    ) {
+        if self.role() == Role::Initialize {
+            return;
+        }
+        if let Err(reason) = self.accept(source, advertisement) {
+            outputs.push(Output::Rejected(reason));
+            return;
+        }
+        self.tell_differences(source, advertisement, outputs);
+        match self.state {
+            State::Initialize => {}
+            State::Backup { down_at, .. } => self.received_as_backup(advertisement, down_at, now),
+            State::Active { .. } => self.received_as_active(source, advertisement, now, outputs),
+        }
+    }
+
+    /// The checks of RFC 9568 section 7.1 and RFC 3768 section 7.1 that depend on the configuration.
+    fn accept(&self, source: IpAddr, advertisement: &Advertisement) -> Result<(), RejectReason> {
+        let config = &self.config;
+        if advertisement.version != config.version {
+            return Err(RejectReason::Version);
+        }
+        if advertisement.virtual_router_id != config.virtual_router_id
+            || source.is_ipv6() != config.own_address.is_ipv6()
+        {
+            return Err(RejectReason::VirtualRouterId);
+        }
+        if source == config.own_address {
+            return Err(RejectReason::OwnSource);
+        }
+        if matches!(source, IpAddr::V6(address) if !address.is_unicast_link_local()) {
+            return Err(RejectReason::Source);
+        }
+        if config.version == Version::V3 {
+            return Ok(());
+        }
+        match (config.authentication, advertisement.authentication) {
+            (None, None) => {}
+            (Some(own), Some(received)) if own == received => {}
+            (Some(_), Some(_)) => return Err(RejectReason::AuthenticationData),
+            _ => return Err(RejectReason::AuthenticationType),
+        }
+        if advertisement.interval != config.advertisement_interval {
+            return Err(RejectReason::Interval);
+        }
+        Ok(())
+    }
+
+    fn received_as_backup(
+        &mut self,
+        advertisement: &Advertisement,
+        down_at: Monotonic,
+        now: Monotonic,
+    ) {
+        let released = advertisement.priority == PRIORITY_RELEASE;
+        if released && !self.draining {
+            // Repeated offers must not put the take-over off, so the timer only gets shorter.
+            let down_at = down_at.min(now + self.skew_time());
+            self.state = State::Backup {
+                down_at,
+                cause: RoleReason::ActiveReleased,
+            };
+            return;
+        }
+        // A drained router follows whoever is there, even one that offers its role: two drained
+        // routers would pass it to each other for ever.
+        if self.preempts(now) && advertisement.priority < self.config.priority {
+            return;
+        }
+        if advertisement.version == Version::V3 {
+            self.learned_interval = Some(advertisement.interval);
+        }
+        let down_at = now + self.down_interval();
+        self.state = State::Backup {
+            down_at,
+            cause: RoleReason::ActiveDown,
+        };
+    }
+
+    fn received_as_active(
+        &mut self,
+        source: IpAddr,
+        advertisement: &Advertisement,
+        now: Monotonic,
+        outputs: &mut Vec<Output>,
+    ) {
+        let priority = advertisement.priority;
+        let own = self.advertised_priority();
+        if priority == PRIORITY_RELEASE && (self.is_stopping() || own != PRIORITY_RELEASE) {
+            // The other leaves. RFC 9568 section 6.4.3: advertise, so that nobody else takes over;
+            // a stopping router does not want to prevent that.
+            if !self.is_stopping() {
+                self.advertise(now, self.own_interval(), outputs);
+            }
+            return;
+        }
+        if priority > own || (priority == own && source > self.config.own_address) {
+            self.yield_to(source, advertisement, now, outputs);
+            return;
+        }
+        outputs.push(Output::Contested { source, priority });
+        if self.config.lower_priority_advertisement == LowerPriorityAdvertisement::Send {
+            self.advertise(now, self.own_interval(), outputs);
+        }
+        // Hosts may have learned the other's hardware address.
+        if self.announcer.may_repeat(now) {
+            self.announce_all_anew(now, outputs);
+        }
+    }
+
+    fn yield_to(
+        &mut self,
+        source: IpAddr,
+        advertisement: &Advertisement,
+        now: Monotonic,
+        outputs: &mut Vec<Output>,
+    ) {
+        let reason = if self.offers() {
+            RoleReason::HandedOver { successor: source }
+        } else {
+            RoleReason::Outranked {
+                source,
+                priority: advertisement.priority,
+            }
+        };
+        if self.is_stopping() {
+            self.finish_stop(reason, outputs);
+            return;
+        }
+        if advertisement.version == Version::V3 {
+            self.learned_interval = Some(advertisement.interval);
+        }
+        self.become_backup(reason, now, outputs);
+    }
+
+    fn tell_differences(
+        &mut self,
+        source: IpAddr,
+        advertisement: &Advertisement,
+        outputs: &mut Vec<Output>,
+    ) {
+        let config = &self.config;
+        let ipv4_v3 = config.version == Version::V3 && source.is_ipv4();
+        let differences = Differences {
+            interval: Some(advertisement.interval)
+                .filter(|interval| *interval != config.advertisement_interval),
+            addresses: !same_addresses(&advertisement.addresses, &config.advertised()),
+            checksum: ipv4_v3 && advertisement.checksum != config.checksum,
+        };
+        let before = self
+            .told_differences
+            .filter(|(told_source, _)| *told_source == source)
+            .map(|(_, told)| told)
+            .unwrap_or_default();
+        if differences != before {
+            outputs.push(Output::PeerDiffers {
+                source,
+                differences,
+            });
+        }
+        self.told_differences = Some((source, differences));
+    }
+}
+
+fn same_addresses(one: &Addresses, other: &Addresses) -> bool {
+    match (one, other) {
+        (Addresses::V4(one), Addresses::V4(other)) => {
+            one == other || one.iter().collect::<HashSet<_>>() == other.iter().collect()
+        }
+        (Addresses::V6(one), Addresses::V6(other)) => {
+            one == other || one.iter().collect::<HashSet<_>>() == other.iter().collect()
+        }
+        _ => false,
+    }
+}
