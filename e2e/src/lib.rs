@@ -1,1 +1,18 @@
-//! End-to-end tests of lvs-operator; see `tests/`.
+//! What the end-to-end tests share: a cluster with the product installed, and readers for what
+//! `kubectl`, `ipvsadm` and `ip` print. It knows the product only from outside.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "JSON and YAML values answer a missing key with null"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a run shows its figures"
+)]
+
+pub mod cluster;
+pub mod eventually;
+pub mod ipvs;
+pub mod kubectl;
+pub mod scenario;

@@ -1,5 +1,16 @@
 //! The chart as Helm renders it: least privilege, closed values, CRDs that outlive the release.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "YAML values answer a missing key with null"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where its premise fails"
+)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -19,12 +30,22 @@ fn helm(arguments: &[&str]) -> Output {
 }
 
 fn render(values: &[&str]) -> Vec<Value> {
-    let mut arguments = vec!["template", "lvs", "charts/lvs-operator", "--namespace", "lvs-system"];
+    let mut arguments = vec![
+        "template",
+        "lvs",
+        "charts/lvs-operator",
+        "--namespace",
+        "lvs-system",
+    ];
     for value in values {
         arguments.extend(["--set", value]);
     }
     let output = helm(&arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8(output.stdout).unwrap();
     serde_yaml::Deserializer::from_str(&text)
         .map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap())
@@ -61,14 +82,21 @@ fn agent_template(objects: &[Value], key: &str) -> Value {
 #[test]
 fn lint_finds_nothing() {
     let output = helm(&["lint", "--strict", "charts/lvs-operator"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }
 
 #[test]
 fn agents_write_nothing_but_status_and_events() {
     let objects = render(&[]);
     for name in ["lvs-director-agent", "lvs-real-server-agent"] {
-        for rule in find(&objects, "ClusterRole", name)["rules"].as_sequence().unwrap() {
+        for rule in find(&objects, "ClusterRole", name)["rules"]
+            .as_sequence()
+            .unwrap()
+        {
             let writes: BTreeSet<_> = strings(&rule["verbs"])
                 .difference(&set(["get", "list", "watch"]))
                 .cloned()
@@ -98,7 +126,11 @@ fn nobody_reads_secrets_of_other_namespaces_or_uses_wildcards() {
                 .iter()
                 .flat_map(|key| strings(&rule[*key]))
                 .collect();
-            assert!(!words.contains("*"), "wildcard in {kind} {:?}", object["metadata"]["name"]);
+            assert!(
+                !words.contains("*"),
+                "wildcard in {kind} {:?}",
+                object["metadata"]["name"]
+            );
             assert!(
                 kind == "Role" || !words.contains("secrets"),
                 "Secrets in ClusterRole {:?}",
@@ -114,14 +146,20 @@ fn agents_are_not_privileged() {
     for key in ["director.yaml", "real-server.yaml"] {
         let spec = &agent_template(&objects, key)["spec"];
         assert_eq!(spec["hostNetwork"], true);
-        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        assert_eq!(
+            spec["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
         for container in spec["containers"].as_sequence().unwrap() {
             let context = &container["securityContext"];
             assert_eq!(context["privileged"], Value::Null);
             assert_eq!(context["allowPrivilegeEscalation"], false);
             assert_eq!(context["readOnlyRootFilesystem"], true);
             assert_eq!(strings(&context["capabilities"]["drop"]), set(["ALL"]));
-            assert_eq!(strings(&context["capabilities"]["add"]), set(["NET_ADMIN", "NET_RAW"]));
+            assert_eq!(
+                strings(&context["capabilities"]["add"]),
+                set(["NET_ADMIN", "NET_RAW"])
+            );
             assert_eq!(container["resources"]["limits"]["cpu"], Value::Null);
         }
     }
@@ -132,14 +170,22 @@ fn operator_runs_unprivileged_with_a_disruption_budget() {
     let objects = render(&[]);
     let spec = &find(&objects, "Deployment", "lvs-operator")["spec"];
     assert_eq!(spec["replicas"], 2);
-    assert_eq!(spec["template"]["spec"]["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(
+        spec["template"]["spec"]["securityContext"]["runAsNonRoot"],
+        true
+    );
     let context = &spec["template"]["spec"]["containers"][0]["securityContext"];
     assert_eq!(context["readOnlyRootFilesystem"], true);
     assert_eq!(strings(&context["capabilities"]["drop"]), set(["ALL"]));
-    assert_eq!(find(&objects, "PodDisruptionBudget", "lvs-operator")["spec"]["minAvailable"], 1);
+    assert_eq!(
+        find(&objects, "PodDisruptionBudget", "lvs-operator")["spec"]["minAvailable"],
+        1
+    );
     let alone = render(&["operator.replicas=1"]);
     assert!(
-        !alone.iter().any(|object| object["kind"] == "PodDisruptionBudget"),
+        !alone
+            .iter()
+            .any(|object| object["kind"] == "PodDisruptionBudget"),
         "a budget over one replica would block every drain"
     );
 }
@@ -155,10 +201,16 @@ fn crds_are_kept_and_can_be_left_out() {
     let kept = crds(render(&[]));
     assert_eq!(kept.len(), 5);
     for crd in &kept {
-        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+        assert_eq!(
+            crd["metadata"]["annotations"]["helm.sh/resource-policy"],
+            "keep"
+        );
     }
     for crd in crds(render(&["crds.keep=false"])) {
-        assert_eq!(crd["metadata"]["annotations"]["helm.sh/resource-policy"], Value::Null);
+        assert_eq!(
+            crd["metadata"]["annotations"]["helm.sh/resource-policy"],
+            Value::Null
+        );
     }
     assert!(crds(render(&["crds.enabled=false"])).is_empty());
 }
@@ -193,5 +245,8 @@ fn images_and_annotations_reach_the_pods() {
         "registry.example/lvs-node-agent:9.9.9"
     );
     assert_eq!(director["metadata"]["annotations"]["team"], "edge");
-    assert_eq!(agent_template(&objects, "real-server.yaml")["metadata"]["annotations"], Value::Null);
+    assert_eq!(
+        agent_template(&objects, "real-server.yaml")["metadata"]["annotations"],
+        Value::Null
+    );
 }

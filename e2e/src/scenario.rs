@@ -1,0 +1,63 @@
+//! Runs the steps of one scenario on one cluster, as tests with names.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use lvs_lab::Topology;
+
+use crate::cluster::{Cluster, Example};
+
+/// A step: what it shows, and how.
+pub type Step = (&'static str, fn(&Cluster) -> Result<()>);
+
+/// Brings the cluster up, runs the steps in their order, removes the cluster, and returns the exit
+/// status. Arguments are those of every Rust test: a filter, `--list`, `--exact`.
+///
+/// Before each step the cluster is put back: machines on, cables in, servers running, the example's
+/// manifests as they are in the repository. A failed step leaves its logs in `target/lab/logs`.
+/// With `LVS_E2E_KEEP` set the cluster stays.
+#[must_use]
+pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[Step]) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // The steps share one cluster.
+    arguments.test_threads = Some(1);
+    if arguments.list {
+        let trials = steps
+            .iter()
+            .map(|(name, _)| Trial::test(*name, || Ok(())))
+            .collect();
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    let cluster = match Cluster::up(name, topology, example) {
+        Ok(cluster) => Arc::new(cluster),
+        Err(reason) => {
+            let trial = Trial::test("cluster", move || Err(Failed::from(format!("{reason:#}"))));
+            return libtest_mimic::run(&arguments, vec![trial]).exit_code();
+        }
+    };
+    let trials = steps
+        .iter()
+        .map(|&(step, run)| {
+            let cluster = Arc::clone(&cluster);
+            Trial::test(step, move || {
+                cluster
+                    .put_back()
+                    .and_then(|()| run(&cluster))
+                    .map_err(|reason| {
+                        let logs = cluster.save_logs(step);
+                        Failed::from(format!("{reason:#}\nlogs: {logs}"))
+                    })
+            })
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if std::env::var_os("LVS_E2E_KEEP").is_none()
+        && let Err(reason) = cluster.down()
+    {
+        eprintln!("the lab cannot be removed: {reason:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}

@@ -1,0 +1,141 @@
+//! The VIP moves: handed over on purpose, and taken over from a director that is gone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use lvs_e2e::cluster::{Cluster, NAMESPACE};
+use lvs_e2e::eventually::throughout;
+use lvs_lab::traffic::{Report, RunningTraffic};
+
+use super::real_servers::traffic;
+use super::{OTHER, PREFERRED, VIP};
+
+/// A planned move must be shorter than this.
+const PLANNED: Duration = Duration::from_millis(200);
+
+/// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
+pub(crate) const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
+
+/// What the lab may add to an unplanned move.
+const LAB: Duration = Duration::from_millis(500);
+
+pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    let traffic = traffic(cluster)?;
+    set_admin_state(cluster, "Drain")?;
+    cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
+    stays(cluster, OTHER)?;
+    set_admin_state(cluster, "Enabled")?;
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    stays(cluster, PREFERRED)?;
+    planned(traffic, "drain and back")
+}
+
+fn set_admin_state(cluster: &Cluster, state: &str) -> Result<()> {
+    let patch = format!(
+        "[{{\"op\":\"add\",\"path\":\"/spec/directors/0/adminState\",\"value\":\"{state}\"}}]"
+    );
+    cluster.kubectl.ok(&[
+        "patch",
+        "directorpair",
+        "edge",
+        "--type=json",
+        "--patch",
+        &patch,
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn pod_deleted(cluster: &Cluster) -> Result<()> {
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    let traffic = traffic(cluster)?;
+    let agent = cluster.agent(PREFERRED)?;
+    cluster.kubectl.ok(&[
+        "delete",
+        "pod",
+        &agent.name,
+        "-n",
+        NAMESPACE,
+        "--wait=false",
+    ])?;
+    cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
+    // The DaemonSet starts another, which is preferred.
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(60))?;
+    stays(cluster, PREFERRED)?;
+    planned(traffic, "agent pod deleted and back")
+}
+
+fn planned(traffic: RunningTraffic, what: &str) -> Result<()> {
+    let report = traffic.stop()?;
+    let gap = gap(&report)?;
+    println!(
+        "{what}: longest gap {} ms, {} requests failed",
+        gap.as_millis(),
+        report.failed()
+    );
+    ensure!(report.failed() == 0, "{what}: requests failed:\n{report}");
+    ensure!(gap < PLANNED, "{what}: a gap of {gap:?}:\n{report}");
+    Ok(())
+}
+
+pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    let traffic = traffic(cluster)?;
+    let director = cluster.node(PREFERRED)?;
+    let cut = Instant::now();
+    director.power_off()?;
+    cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
+    stays(cluster, OTHER)?;
+    let report = traffic.so_far();
+    let lost = gap(&report)?;
+    println!(
+        "power loss: longest gap {} ms, {} requests failed",
+        lost.as_millis(),
+        report.failed()
+    );
+    ensure!(
+        lost <= ACTIVE_DOWN_INTERVAL + LAB,
+        "a gap of {lost:?}:\n{report}"
+    );
+    let converged = cut + ACTIVE_DOWN_INTERVAL + LAB;
+    ensure!(
+        report.since(converged).failed() == 0,
+        "requests failed after the takeover:\n{report}"
+    );
+    director.power_on()?;
+    director.wait_ready()?;
+    let back = Instant::now();
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(60))?;
+    stays(cluster, PREFERRED)?;
+    let report = traffic.stop()?.since(back);
+    ensure!(
+        gap(&report)? < PLANNED,
+        "the failback left a gap:\n{report}"
+    );
+    ensure!(
+        report.failed() == 0,
+        "the failback failed requests:\n{report}"
+    );
+    Ok(())
+}
+
+/// The longest time without an answer.
+pub(crate) fn gap(report: &Report) -> Result<Duration> {
+    Ok(report
+        .longest_silence()
+        .context("there were no answers")?
+        .length)
+}
+
+/// At every moment that is looked at, exactly this director has the VIP.
+pub(crate) fn stays(cluster: &Cluster, director: &str) -> Result<()> {
+    throughout(
+        &format!("{VIP} on {director} alone"),
+        Duration::from_secs(2),
+        || {
+            let holders = cluster.holders(VIP)?;
+            ensure!(holders == [director], "holders are {holders:?}");
+            Ok(())
+        },
+    )
+}

@@ -1,0 +1,150 @@
+//! The agent dies: the kernel goes on forwarding, open connections stay open.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::eventually::{eventually, throughout};
+use lvs_lab::traffic::{Connections, OpenConnections};
+
+use super::failover::{ACTIVE_DOWN_INTERVAL, gap, stays};
+use super::real_servers::traffic;
+use super::{OTHER, PREFERRED, VIP};
+
+const COUNT: usize = 200;
+
+/// A service for connections that stay open, beside the one of the example.
+const ECHO: &str = "\
+apiVersion: lvs-operator.dev/v1alpha1
+kind: VirtualService
+metadata: {name: echo, namespace: default}
+spec:
+  directorPairRef: {name: edge}
+  frontend: {addresses: [192.168.1.222], ports: [{name: echo, port: 7}]}
+  backends: [{name: web, realServerSelector: {matchLabels: {app: web}}}]
+";
+
+pub(crate) fn agent_killed(cluster: &Cluster) -> Result<()> {
+    let connections = open(cluster)?;
+    let traffic = traffic(cluster)?;
+    let adverts = cluster
+        .node(OTHER)?
+        .capture("ip proto 112 and src host 192.168.1.128")?;
+    let before = cluster.agent(PREFERRED)?;
+    let pids = pids(cluster)?;
+    // The newest is the one that works; the older one starts it again.
+    cluster.on(PREFERRED, &["pkill", "-9", "-n", "-x", "lvs-node-agent"])?;
+    throughout("the VIP does not move", Duration::from_secs(5), || {
+        let holders = cluster.holders(VIP)?;
+        ensure!(holders == [PREFERRED], "holders are {holders:?}");
+        Ok(())
+    })?;
+    ensure!(
+        self::pids(cluster)? != pids,
+        "the agent was not killed: {pids}"
+    );
+    let adverts = adverts.stop()?;
+    ensure!(adverts.is_empty(), "{OTHER} took over: {adverts:?}");
+    ensure!(
+        cluster.agent(PREFERRED)? == before,
+        "the container was restarted"
+    );
+    let report = traffic.stop()?;
+    ensure!(report.failed() == 0, "requests failed:\n{report}");
+    let longest = gap(&report)?;
+    println!("agent killed: longest gap {} ms", longest.as_millis());
+    ensure!(
+        longest < Duration::from_millis(200),
+        "forwarding stopped for {longest:?}"
+    );
+    close(cluster, connections)
+}
+
+pub(crate) fn pod_killed(cluster: &Cluster) -> Result<()> {
+    let connections = open(cluster)?;
+    let traffic = traffic(cluster)?;
+    let before = cluster.agent(PREFERRED)?;
+    cluster.on(PREFERRED, &["pkill", "-9", "-x", "lvs-node-agent"])?;
+    eventually(
+        "the container is started again",
+        Duration::from_secs(60),
+        || {
+            let agent = cluster.agent(PREFERRED)?;
+            ensure!(agent.restarts > before.restarts, "{agent:?}");
+            Ok(())
+        },
+    )?;
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(60))?;
+    stays(cluster, PREFERRED)?;
+    let report = traffic.stop()?;
+    let longest = gap(&report)?;
+    println!(
+        "pod killed: longest gap {} ms, {} requests failed",
+        longest.as_millis(),
+        report.failed()
+    );
+    ensure!(
+        longest <= ACTIVE_DOWN_INTERVAL + Duration::from_millis(500),
+        "a gap of {longest:?}:\n{report}"
+    );
+    close(cluster, connections)
+}
+
+fn pids(cluster: &Cluster) -> Result<String> {
+    cluster.on(PREFERRED, &["pgrep", "-x", "lvs-node-agent"])
+}
+
+fn open(cluster: &Cluster) -> Result<OpenConnections> {
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    cluster.kubectl.apply(ECHO)?.ok()?;
+    cluster.wait_ready(30)?;
+    let connections = cluster
+        .lab
+        .client("client-2")?
+        .connections(Connections::new(format!("{VIP}:7").parse()?, COUNT))?;
+    let broken = connections
+        .so_far()
+        .iter()
+        .filter(|connection| connection.broken.is_some())
+        .count();
+    ensure!(
+        broken == 0,
+        "{broken} of {COUNT} connections were never open"
+    );
+    // Connection sync speaks of a connection from its third packet on.
+    eventually(
+        "every connection has answers",
+        Duration::from_secs(20),
+        || {
+            let fewest = connections
+                .so_far()
+                .iter()
+                .map(|connection| connection.answers)
+                .min();
+            ensure!(fewest.context("no connections")? >= 5, "one has {fewest:?}");
+            Ok(())
+        },
+    )?;
+    Ok(connections)
+}
+
+fn close(cluster: &Cluster, connections: OpenConnections) -> Result<()> {
+    let connections = connections.close()?;
+    let broken: Vec<_> = connections
+        .iter()
+        .filter_map(|connection| connection.broken.as_ref())
+        .collect();
+    ensure!(
+        broken.is_empty(),
+        "{} of {COUNT} connections broke: {:?}",
+        broken.len(),
+        broken.first()
+    );
+    let longest = connections
+        .iter()
+        .map(|connection| connection.longest_wait)
+        .max();
+    println!("{COUNT} connections stayed open, longest wait {longest:?}");
+    cluster.kubectl.ok(&["delete", "virtualservice", "echo"])?;
+    Ok(())
+}

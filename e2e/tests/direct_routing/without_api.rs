@@ -1,0 +1,70 @@
+//! The API server is gone: what serves goes on serving, and what dies is replaced.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::eventually::eventually;
+use lvs_e2e::ipvs::weight;
+
+use super::failover::{ACTIVE_DOWN_INTERVAL, stays};
+use super::real_servers::traffic;
+use super::{OTHER, PREFERRED, SERVICE, VIP};
+
+pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    let traffic = traffic(cluster)?;
+    cluster.lab.stop_apiserver()?;
+
+    // Checks.
+    cluster.stop_server("web-1", 80)?;
+    let died = Instant::now();
+    eventually("web-1 has weight 0", Duration::from_secs(6), || {
+        let table = cluster.table(PREFERRED)?;
+        ensure!(
+            weight(&table, SERVICE, "192.168.1.130:80") == Some(0),
+            "{table:?}"
+        );
+        Ok(())
+    })?;
+    cluster.start_server("web-1", 80)?;
+
+    // A restart from disk, of the director that is Backup.
+    let before = cluster.on(OTHER, &["pgrep", "-x", "lvs-node-agent"])?;
+    cluster.on(OTHER, &["pkill", "-9", "-x", "lvs-node-agent"])?;
+    eventually(
+        "the agent is ready again, from disk",
+        Duration::from_secs(60),
+        || {
+            let now = cluster.on(OTHER, &["pgrep", "-x", "lvs-node-agent"])?;
+            ensure!(now != before, "it was not killed");
+            cluster.on(OTHER, &["curl", "-sf", "http://127.0.0.1:9809/readyz"])
+        },
+    )?;
+
+    // Drift repair.
+    cluster.on(OTHER, &["ipvsadm", "-D", "-t", "192.168.1.222:80"])?;
+    eventually(
+        "the deleted service is back",
+        Duration::from_millis(1500),
+        || {
+            ensure!(cluster.table(OTHER)?.contains_key(SERVICE), "it is not");
+            Ok(())
+        },
+    )?;
+
+    // Failover.
+    cluster.node(PREFERRED)?.power_off()?;
+    let lost = Instant::now();
+    cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
+    stays(cluster, OTHER)?;
+    let report = traffic.stop()?;
+    let late = report.since(lost + ACTIVE_DOWN_INTERVAL + Duration::from_millis(500));
+    ensure!(
+        late.failed() == 0 && !late.requests.is_empty(),
+        "nobody serves after the takeover:\n{late}"
+    );
+    let meantime = report.since(died + Duration::from_secs(6));
+    println!("without the API: {meantime}");
+    Ok(())
+}
