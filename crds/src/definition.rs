@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, as the chart installs them.
+//! The custom resource definitions, as the chart installs them.
 //!
 //! The derive does nearly all; what it cannot say about a schema is added here, so that every user
 //! of a definition must come through [`all`].

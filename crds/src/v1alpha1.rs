@@ -1,6 +1,10 @@
 //! Version `v1alpha1` of the API, one kind or shared block per file.
 
 #![allow(
+    clippy::duplicated_attributes,
+    reason = "every printcolumn has its own type_ and json_path"
+)]
+#![allow(
     unreachable_pub,
     unused_qualifications,
     reason = "KubeSchema copies each struct into a function, with its visibility and its paths"

@@ -1,4 +1,4 @@
-//! Prints the CustomResourceDefinitions as YAML, or writes them as templates of the chart:
+//! Prints the custom resource definitions as YAML, or writes them as templates of the chart:
 //! `crdgen [--chart DIRECTORY]`.
 
 use std::{

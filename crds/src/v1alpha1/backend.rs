@@ -30,6 +30,9 @@ pub struct RealServerSelector {
         with = "BTreeMap<String, format::LabelValue>",
         extend("minProperties" = 1, "maxProperties" = 16)
     )]
+    #[x_kube(validation = Rule::new("self.all(k, !format.qualifiedName().validate(k).hasValue())").message(
+        "a key is not the name of a label: write name or prefix/name, for example app or example.com/app"
+    ))]
     pub match_labels: BTreeMap<String, String>,
 }
 

@@ -112,8 +112,8 @@ pub struct VrrpInstance {
     validation = Rule::new("self.metadata.name.size() <= 63").message(
         "metadata.name must be at most 63 characters: it becomes the value of a label"
     ),
-    printcolumn(name = "Directors", type_ = "string", json_path = ".spec.directors[*].nodeName"),
-    printcolumn(name = "Active", type_ = "string", json_path = ".status.instances[*].active"),
+    printcolumn(name = "Directors", type_ = "string", json_path = ".status.members"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active"),
     printcolumn(name = "Sync", type_ = "string", json_path = ".spec.connectionSync.mode"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
@@ -217,6 +217,16 @@ pub struct DirectorPairStatus {
     /// Generation that this status speaks of; -1 before the first.
     #[serde(default = "super::condition::unobserved")]
     pub observed_generation: i64,
+    /// Names of the directors joined by commas, for the column of `kubectl get`: a column shows one
+    /// value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub members: Option<String>,
+    /// Nodes that are the Active Router of some instance, each once, joined by commas, for the
+    /// column of `kubectl get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub active: Option<String>,
     /// State of the instances, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -86,16 +86,8 @@ pub struct Frontend {
     category = "lvs",
     status = "VirtualServiceStatus",
     doc = "A VIP and its ports, balanced over real servers by IPVS.",
-    printcolumn(
-        name = "VIP",
-        type_ = "string",
-        json_path = ".spec.frontend.addresses[*]"
-    ),
-    printcolumn(
-        name = "Ports",
-        type_ = "string",
-        json_path = ".spec.frontend.ports[*].port"
-    ),
+    printcolumn(name = "VIP", type_ = "string", json_path = ".status.vip"),
+    printcolumn(name = "Ports", type_ = "string", json_path = ".status.ports"),
     printcolumn(
         name = "Method",
         type_ = "string",
@@ -216,6 +208,14 @@ pub struct VirtualServiceStatus {
     #[schemars(length(max = 64), inner(length(max = 45)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub addresses: Vec<String>,
+    /// `addresses` joined by commas, for the column of `kubectl get`: a column shows one value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub vip: Option<String>,
+    /// Ports joined by commas, for the column of `kubectl get`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub ports: Option<String>,
     /// Node that answers for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<format::ObjectName>")]

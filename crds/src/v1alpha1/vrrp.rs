@@ -139,9 +139,6 @@ fn default_refresh() -> i32 {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.advertisementIntervalMilliseconds % 10 == 0")
-        .message("advertisementIntervalMilliseconds must be a multiple of 10: the protocol counts hundredths of a second")
-        .field_path(".advertisementIntervalMilliseconds"),
     validation = Rule::new("self.version != 2 || self.advertisementIntervalMilliseconds % 1000 == 0")
         .message("advertisementIntervalMilliseconds must be whole seconds, a multiple of 1000, with version 2: change it, or set version to 3")
         .field_path(".advertisementIntervalMilliseconds"),
@@ -160,6 +157,8 @@ pub struct Vrrp {
     /// Milliseconds between advertisements, 10 to 40950, a multiple of 10; version 2: of 1000.
     #[serde(default = "default_advertisement_interval")]
     #[schemars(range(min = 10, max = 40950))]
+    #[x_kube(validation = Rule::new("self % 10 == 0")
+        .message("must be a multiple of 10: the protocol counts hundredths of a second"))]
     pub advertisement_interval_milliseconds: i32,
     /// Advertisements that may be missed before a Backup Router takes over, 2 to 10.
     #[serde(default = "default_down_advertisements")]
