@@ -74,14 +74,7 @@ keep /var/log/containerd.log "$BIN/containerd" -c "$node/containerd.toml" &
 until [ -S /run/containerd/containerd.sock ]; do sleep 0.1; done
 say "containerd answers"
 
-# An image that is on the disk already stays.
-mkdir -p /var/lib/imported
-for archive in "$IMAGES"/*.tar; do
-    mark=/var/lib/imported/$(stat -c '%i-%s-%Y' "$archive")
-    [ -e "$mark" ] && continue
-    "$BIN/ctr" -n k8s.io images import "$archive" && : >"$mark"
-done
-sync -f /var/lib
+"$node/import" "$IMAGES"/*.tar
 say "images imported"
 
 keep /var/log/kubelet.log "$BIN/kubelet" --config="$node/kubelet.yaml" --kubeconfig="$node/kubeconfig" \

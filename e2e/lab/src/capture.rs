@@ -29,17 +29,35 @@ impl Capture {
     pub(crate) fn start(namespace: &Namespace, interface: &str, filter: &str) -> Result<Self> {
         let mut command = Command::new("tcpdump");
         command
-            .args(["-i", interface, "-n", "-e", "-tt", "-l", "--immediate-mode", "-s", "256", filter])
+            .args([
+                "-i",
+                interface,
+                "-n",
+                "-e",
+                "-tt",
+                "-l",
+                "--immediate-mode",
+                "-s",
+                "256",
+                filter,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = namespace.within(|| command.spawn().context("cannot start tcpdump (package tcpdump)"))?;
+        let mut child = namespace.within(|| {
+            command
+                .spawn()
+                .context("cannot start tcpdump (package tcpdump)")
+        })?;
         let mut stdout = child.stdout.take().context("no output")?;
         let stdout = std::thread::spawn(move || {
             let mut text = String::new();
             stdout.read_to_string(&mut text).map(|_| text)
         });
-        let mut capture = Self { child, stdout: Some(stdout) };
+        let mut capture = Self {
+            child,
+            stdout: Some(stdout),
+        };
         // From the line "listening on …" on no packet is missed.
         let mut stderr = BufReader::new(capture.child.stderr.take().context("no error output")?);
         let mut said = String::new();
@@ -89,7 +107,10 @@ fn packets(text: &str) -> Vec<Packet> {
     text.lines()
         .filter_map(|line| {
             let (time, text) = line.split_once(' ')?;
-            Some(Packet { time_s: time.parse().ok()?, text: text.to_owned() })
+            Some(Packet {
+                time_s: time.parse().ok()?,
+                text: text.to_owned(),
+            })
         })
         .collect()
 }

@@ -12,26 +12,43 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use lvs_lab::image::Image;
-use lvs_lab::light::{Host, Light};
+use lvs_lab::light::{self, Host, Light};
 use lvs_lab::serve::Protocol;
 use lvs_lab::traffic::{Load, Traffic};
-use lvs_lab::{Lab, Options, Topology, channel, proxy, serve};
+use lvs_lab::{Lab, Node, Options, Topology, channel, proxy, serve};
 
 /// A real Kubernetes cluster with one IPVS kernel per node, on one machine.
 #[derive(Debug, Parser)]
 #[command(name = "lab", version)]
 pub(crate) struct Cli {
-    /// Name of the lab: labs of different names may run at once.
-    #[arg(long, global = true, default_value = "lab", env = "LVS_LAB_NAME")]
-    name: String,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Which lab a command is about.
+#[derive(Debug, Args)]
+struct Which {
+    /// Name of the lab: labs of different names may run at once.
+    #[arg(long, default_value = "lab", env = "LVS_LAB_NAME")]
+    name: String,
+}
+
+impl Which {
+    fn attach(&self) -> Result<Lab> {
+        Lab::attach(&self.name)
+    }
+
+    fn node(&self, node: &str) -> Result<Node> {
+        self.attach()?.node(node)
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Bring a lab up; returns when every node is Ready.
     Up {
+        #[command(flatten)]
+        which: Which,
         /// s1, s2 or a YAML file.
         #[arg(long, default_value = "s1")]
         topology: String,
@@ -40,39 +57,78 @@ enum Command {
         images: Vec<PathBuf>,
     },
     /// End a lab and remove every trace of it, also after a crash.
-    Down,
+    Down {
+        #[command(flatten)]
+        which: Which,
+        /// Every lab of this checkout.
+        #[arg(long, conflicts_with = "name")]
+        all: bool,
+    },
     /// Show the labs, and the machines of this one.
-    Status,
+    Status {
+        #[command(flatten)]
+        which: Which,
+    },
     /// Run a command on a node.
     Exec {
+        #[command(flatten)]
+        which: Which,
         node: String,
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
     /// Take a node's power away.
-    PowerOff { node: String },
+    PowerOff {
+        #[command(flatten)]
+        which: Which,
+        node: String,
+    },
     /// Boot a node and wait until the cluster sees it Ready.
-    PowerOn { node: String },
+    PowerOn {
+        #[command(flatten)]
+        which: Which,
+        node: String,
+    },
     /// Pull a node's data cable.
-    Cut { node: String },
+    Cut {
+        #[command(flatten)]
+        which: Which,
+        node: String,
+    },
     /// Put a node's data cable back.
-    Restore { node: String },
+    Restore {
+        #[command(flatten)]
+        which: Which,
+        node: String,
+    },
     /// Run kubectl on the lab's cluster.
     #[command(disable_help_flag = true)]
     Kubectl {
+        #[command(flatten)]
+        which: Which,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
     /// Run Helm on the lab's cluster.
     #[command(disable_help_flag = true)]
     Helm {
+        #[command(flatten)]
+        which: Which,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
     /// Import an OCI archive on every node.
-    Load { archive: PathBuf },
+    Load {
+        #[command(flatten)]
+        which: Which,
+        archive: PathBuf,
+    },
     /// Copy every log into a directory.
-    Logs { directory: PathBuf },
+    Logs {
+        #[command(flatten)]
+        which: Which,
+        directory: PathBuf,
+    },
     /// Send requests from a client until interrupted or done, and report their fate.
     Traffic(TrafficArguments),
     /// Boot one kernel with IPVS, run a command in it, return its exit status.
@@ -93,8 +149,8 @@ enum Command {
     /// Write an OCI archive: static programs on an empty base.
     Image {
         /// Full name with tag.
-        #[arg(long = "tag")]
-        tag: String,
+        #[arg(long)]
+        name: String,
         /// The program that a container runs, an absolute path in the image.
         #[arg(long)]
         entrypoint: String,
@@ -110,8 +166,9 @@ enum Command {
     },
     /// Serve a protocol that tells the server's name.
     Serve {
-        #[arg(long = "as")]
-        server: String,
+        /// The name that it tells.
+        #[arg(long)]
+        name: String,
         #[arg(long, default_value = "http")]
         protocol: Protocol,
         /// ADDRESS:PORT; [::]:PORT is every address of both families.
@@ -136,6 +193,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct TrafficArguments {
+    #[command(flatten)]
+    which: Which,
     /// The client that sends.
     #[arg(long, default_value = "client-1")]
     client: String,
@@ -155,43 +214,88 @@ struct TrafficArguments {
 }
 
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
-    let Cli { name, command } = cli;
-    let attach = || Lab::attach(&name);
-    match command {
-        Command::Up { topology, images } => {
-            Lab::up(Options { name, topology: Topology::load(&topology)?, images })?;
+    match cli.command {
+        Command::Up {
+            which,
+            topology,
+            images,
+        } => {
+            Lab::up(Options {
+                name: which.name,
+                topology: Topology::load(&topology)?,
+                images,
+            })?;
         }
-        Command::Down => Lab::remove(&name)?,
-        Command::Status => status(&name)?,
-        Command::Exec { node, command } => {
+        Command::Down { all: true, .. } => {
+            Lab::list()?.iter().try_for_each(|name| Lab::remove(name))?;
+            light::clean()?;
+        }
+        Command::Down { which, all: false } => Lab::remove(&which.name)?,
+        Command::Status { which } => status(&which.name)?,
+        Command::Exec {
+            which,
+            node,
+            command,
+        } => {
             let command: Vec<&str> = command.iter().map(String::as_str).collect();
-            return Ok(exit_code(attach()?.node(&node)?.exec_through(&command)?));
+            return Ok(exit_code(which.node(&node)?.exec_through(&command)?));
         }
-        Command::PowerOff { node } => attach()?.node(&node)?.power_off()?,
-        Command::PowerOn { node } => {
-            let node = attach()?.node(&node)?;
+        Command::PowerOff { which, node } => which.node(&node)?.power_off()?,
+        Command::PowerOn { which, node } => {
+            let node = which.node(&node)?;
             node.power_on()?;
             node.wait_ready()?;
         }
-        Command::Cut { node } => attach()?.node(&node)?.cut_cable()?,
-        Command::Restore { node } => attach()?.node(&node)?.restore_cable()?,
-        Command::Kubectl { arguments } => return become_tool(&attach()?, "kubectl", &arguments),
-        Command::Helm { arguments } => return become_tool(&attach()?, "helm", &arguments),
-        Command::Load { archive } => attach()?.load_image(&archive)?,
-        Command::Logs { directory } => attach()?.collect_logs(&directory)?,
-        Command::Traffic(arguments) => traffic(&attach()?, &arguments)?,
-        Command::Light { hosts, timeout, memory, command } => {
-            let light = Light::default().hosts(hosts).timeout(Duration::from_secs(timeout)).memory_mib(memory);
+        Command::Cut { which, node } => which.node(&node)?.cut_cable()?,
+        Command::Restore { which, node } => which.node(&node)?.restore_cable()?,
+        Command::Kubectl { which, arguments } => {
+            return become_tool(&which.attach()?, "kubectl", &arguments);
+        }
+        Command::Helm { which, arguments } => {
+            return become_tool(&which.attach()?, "helm", &arguments);
+        }
+        Command::Load { which, archive } => which.attach()?.load_image(&archive)?,
+        Command::Logs { which, directory } => which.attach()?.collect_logs(&directory)?,
+        Command::Traffic(arguments) => traffic(&arguments)?,
+        Command::Light {
+            hosts,
+            timeout,
+            memory,
+            command,
+        } => {
+            let light = Light::default()
+                .hosts(hosts)
+                .timeout(Duration::from_secs(timeout))
+                .memory_mib(memory);
             return Ok(exit_code(light.run_through(&command)?));
         }
-        Command::Image { tag, entrypoint, user, output, files } => {
-            let files = files.iter().map(|file| placed(file)).collect::<Result<_>>()?;
-            Image { name: tag, files, entrypoint, user }.write(&output)?;
+        Command::Image {
+            name,
+            entrypoint,
+            user,
+            output,
+            files,
+        } => {
+            let files = files
+                .iter()
+                .map(|file| placed(file))
+                .collect::<Result<_>>()?;
+            Image {
+                name,
+                files,
+                entrypoint,
+                user,
+            }
+            .write(&output)?;
         }
-        Command::Serve { server, protocol, listen } => {
+        Command::Serve {
+            name,
+            protocol,
+            listen,
+        } => {
             // The test waits for this line.
             let listening = || writeln!(std::io::stdout(), "listening");
-            runtime()?.block_on(serve::serve(&server, protocol, &listen, listening))?;
+            runtime()?.block_on(serve::serve(&name, protocol, &listen, listening))?;
         }
         Command::Guest { listen } => runtime()?.block_on(channel::serve(listen))?,
         Command::Proxy { namespace, target } => {
@@ -205,14 +309,33 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
 fn status(name: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let labs = Lab::list()?;
-    writeln!(out, "labs: {}", if labs.is_empty() { "none".to_owned() } else { labs.join(" ") })?;
+    writeln!(
+        out,
+        "labs: {}",
+        if labs.is_empty() {
+            "none".to_owned()
+        } else {
+            labs.join(" ")
+        }
+    )?;
     if !labs.iter().any(|lab| lab == name) {
         return Ok(());
     }
     let lab = Lab::attach(name)?;
-    writeln!(out, "{name}: LAN {}, kubeconfig {}", lab.topology().cidr(), lab.kubeconfig().display())?;
+    writeln!(
+        out,
+        "{name}: LAN {}, kubeconfig {}",
+        lab.topology().cidr(),
+        lab.kubeconfig().display()
+    )?;
     let running = |yes| if yes { "running" } else { "stopped" };
-    writeln!(out, "{:<12} {:<16} {}", "apiserver", lab.topology().gateway(), running(lab.apiserver_is_running()))?;
+    writeln!(
+        out,
+        "{:<12} {:<16} {}",
+        "apiserver",
+        lab.topology().gateway(),
+        running(lab.apiserver_is_running())
+    )?;
     for node in lab.nodes() {
         let power = if node.is_powered() { "on" } else { "off" };
         writeln!(out, "{:<12} {:<16} {power}", node.name(), node.address())?;
@@ -223,13 +346,20 @@ fn status(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn traffic(lab: &Lab, arguments: &TrafficArguments) -> Result<()> {
-    let load = arguments.concurrency.map_or(Load::Rate(arguments.rate), Load::Concurrency);
+fn traffic(arguments: &TrafficArguments) -> Result<()> {
+    let load = arguments
+        .concurrency
+        .map_or(Load::Rate(arguments.rate), Load::Concurrency);
     let traffic = Traffic::http(arguments.target)
         .protocol(arguments.protocol)
         .load(load)
         .requests(arguments.requests);
-    let report = lab.client(&arguments.client)?.traffic(traffic)?.wait()?;
+    let report = arguments
+        .which
+        .attach()?
+        .client(&arguments.client)?
+        .traffic(traffic)?
+        .wait()?;
     writeln!(std::io::stdout(), "{report}")?;
     Ok(())
 }
@@ -245,12 +375,16 @@ fn placed(file: &str) -> Result<(PathBuf, String)> {
     if let Some((source, target)) = file.split_once('=') {
         return Ok((source.into(), target.to_owned()));
     }
-    let Some(name) = std::path::Path::new(file).file_name() else { bail!("{file}: no file") };
+    let Some(name) = std::path::Path::new(file).file_name() else {
+        bail!("{file}: no file")
+    };
     Ok((file.into(), format!("/{}", name.to_string_lossy())))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?)
 }
 
 fn exit_code(code: i32) -> ExitCode {

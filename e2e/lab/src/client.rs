@@ -44,7 +44,11 @@ impl Client {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null());
         self.namespace
-            .within(|| command.output().with_context(|| format!("cannot start {program}")))
+            .within(|| {
+                command
+                    .output()
+                    .with_context(|| format!("cannot start {program}"))
+            })
             .map(Output::from)
     }
 

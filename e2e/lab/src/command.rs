@@ -53,13 +53,17 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
         .stdin(std::process::Stdio::null())
         .output()
         .with_context(|| format!("cannot start {program}"))?;
-    Output::from(output).ok().with_context(|| format!("{program} {}", arguments.join(" ")))
+    Output::from(output)
+        .ok()
+        .with_context(|| format!("{program} {}", arguments.join(" ")))
 }
 
 /// The exit status as a shell counts it: 128 + N when signal N ended the process.
 pub(crate) fn exit_code(status: std::process::ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt as _;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
 impl From<std::process::Output> for Output {

@@ -1,6 +1,7 @@
 //! etcd, API server, controller manager and scheduler, and the credentials that lead to them.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -31,12 +32,40 @@ impl ControlPlane<'_> {
     /// Makes keys, certificates and tokens.
     pub(crate) fn prepare(&self, topology: &Topology) -> Result<()> {
         let file = |name| self.file(name).display().to_string();
-        let (ca, ca_key, key, request, certificate) =
-            (file("ca.crt"), file("ca.key"), file("server.key"), file("server.csr"), file("server.crt"));
-        let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let (ca, ca_key, key, request, certificate) = (
+            file("ca.crt"),
+            file("ca.key"),
+            file("server.key"),
+            file("server.csr"),
+            file("server.crt"),
+        );
+        let new_key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+        ];
         let make = |words: &[&str]| run("openssl", &[&["req"], new_key.as_slice(), words].concat());
-        make(&["-x509", "-days", "365", "-subj", "/CN=lab-ca", "-keyout", &ca_key, "-out", &ca])?;
-        make(&["-subj", "/CN=kube-apiserver", "-keyout", &key, "-out", &request])?;
+        make(&[
+            "-x509",
+            "-days",
+            "365",
+            "-subj",
+            "/CN=lab-ca",
+            "-keyout",
+            &ca_key,
+            "-out",
+            &ca,
+        ])?;
+        make(&[
+            "-subj",
+            "/CN=kube-apiserver",
+            "-keyout",
+            &key,
+            "-out",
+            &request,
+        ])?;
         write(
             &self.file("server.ext"),
             format!(
@@ -50,19 +79,42 @@ impl ControlPlane<'_> {
         run(
             "openssl",
             &[
-                "x509", "-req", "-days", "365", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial",
-                "-extfile", &extensions, "-out", &certificate,
+                "x509",
+                "-req",
+                "-days",
+                "365",
+                "-in",
+                &request,
+                "-CA",
+                &ca,
+                "-CAkey",
+                &ca_key,
+                "-CAcreateserial",
+                "-extfile",
+                &extensions,
+                "-out",
+                &certificate,
             ],
         )?;
-        run("openssl", &["genrsa", "-out", &file("service-account.key"), "2048"])?;
+        run(
+            "openssl",
+            &["genrsa", "-out", &file("service-account.key"), "2048"],
+        )?;
 
         let mut tokens = String::from("admin,admin,admin,system:masters\n");
         for node in &topology.nodes {
             let name = &node.name;
-            tokens.push_str(&format!("{},system:node:{name},node-{name},system:nodes\n", node_token(name)));
+            writeln!(
+                tokens,
+                "{},system:node:{name},node-{name},system:nodes",
+                node_token(name)
+            )?;
         }
         write(&self.file("tokens.csv"), tokens)?;
-        write(&self.file("kubeconfig"), self.kubeconfig(&format!("https://{}", self.address), "admin")?)
+        write(
+            &self.file("kubeconfig"),
+            self.kubeconfig(&format!("https://{}", self.address), "admin")?,
+        )
     }
 
     pub(crate) fn start_etcd(&self) -> Result<()> {
@@ -95,7 +147,10 @@ impl ControlPlane<'_> {
             flag("service-cluster-ip-range", "10.96.0.0/16"),
             flag("service-account-issuer", "https://kubernetes.default.svc"),
             flag("service-account-key-file", file("service-account.key")),
-            flag("service-account-signing-key-file", file("service-account.key")),
+            flag(
+                "service-account-signing-key-file",
+                file("service-account.key"),
+            ),
             flag("kubelet-preferred-address-types", "InternalIP"),
             flag("profiling", false),
         ];
@@ -114,15 +169,29 @@ impl ControlPlane<'_> {
         ];
         let controllers = [
             flag("root-ca-file", file("ca.crt")),
-            flag("service-account-private-key-file", file("service-account.key")),
+            flag(
+                "service-account-private-key-file",
+                file("service-account.key"),
+            ),
         ];
-        self.run(CONTROLLER_MANAGER, &[common.as_slice(), &controllers].concat())?;
+        self.run(
+            CONTROLLER_MANAGER,
+            &[common.as_slice(), &controllers].concat(),
+        )?;
         self.run(SCHEDULER, &common)
     }
 
     /// A kubeconfig that speaks to `server` with `token`, the certificate authority inside it.
     pub(crate) fn kubeconfig(&self, server: &str, token: &str) -> Result<String> {
-        let authority = run("openssl", &["base64", "-A", "-in", &self.file("ca.crt").display().to_string()])?;
+        let authority = run(
+            "openssl",
+            &[
+                "base64",
+                "-A",
+                "-in",
+                &self.file("ca.crt").display().to_string(),
+            ],
+        )?;
         let config = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -138,7 +207,15 @@ impl ControlPlane<'_> {
         let mut line = vec![tool(name)?.into_os_string()];
         line.extend_from_slice(flags);
         let log = self.file(&format!("{name}.log"));
-        self.state.start(name, Some(&self.network.control()), Process { line, stdin: Stdio::null(), log })
+        self.state.start(
+            name,
+            Some(&self.network.control()),
+            Process {
+                line,
+                stdin: Stdio::null(),
+                log,
+            },
+        )
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -45,7 +45,10 @@ impl Image {
         let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
         // containerd takes the image's name from here.
         if let Some(entry) = entry.as_object_mut() {
-            entry.insert("annotations".into(), json!({"io.containerd.image.name": self.name}));
+            entry.insert(
+                "annotations".into(),
+                json!({"io.containerd.image.name": self.name}),
+            );
         }
         let index = serde_json::to_vec(&json!({
             "schemaVersion": 2,
@@ -53,12 +56,23 @@ impl Image {
             "manifests": [entry],
         }))?;
 
-        let file = File::create(archive).with_context(|| format!("cannot make {}", archive.display()))?;
+        let file =
+            File::create(archive).with_context(|| format!("cannot make {}", archive.display()))?;
         let mut tar = tar::Builder::new(file);
-        append(&mut tar, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        append(
+            &mut tar,
+            "oci-layout",
+            0o644,
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+        )?;
         append(&mut tar, "index.json", 0o644, &index)?;
         for blob in [&config, &manifest, &layer] {
-            append(&mut tar, &format!("blobs/{}", digest(blob).replace(':', "/")), 0o644, blob)?;
+            append(
+                &mut tar,
+                &format!("blobs/{}", digest(blob).replace(':', "/")),
+                0o644,
+                blob,
+            )?;
         }
         tar.finish()?;
         Ok(())
@@ -96,7 +110,8 @@ pub(crate) fn pause(program: &Path, archive: &Path) -> Result<()> {
 /// # Errors
 /// When it is no archive that [`Image::write`] made.
 pub fn name(archive: &Path) -> Result<String> {
-    let content = File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
+    let content =
+        File::open(archive).with_context(|| format!("cannot open {}", archive.display()))?;
     let mut tar = tar::Archive::new(content);
     for entry in tar.entries()? {
         let mut entry = entry?;
@@ -104,7 +119,9 @@ pub fn name(archive: &Path) -> Result<String> {
             let mut text = String::new();
             entry.read_to_string(&mut text)?;
             let index: Value = serde_json::from_str(&text)?;
-            let name = index.pointer("/manifests/0/annotations/io.containerd.image.name").and_then(Value::as_str);
+            let name = index
+                .pointer("/manifests/0/annotations/io.containerd.image.name")
+                .and_then(Value::as_str);
             return name.map(str::to_owned).context("index.json names no image");
         }
     }
@@ -116,11 +133,15 @@ fn descriptor(media_type: &str, content: &[u8]) -> Value {
 }
 
 fn digest(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content).iter().map(|octet| format!("{octet:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{:x}", Sha256::digest(content))
 }
 
-fn append<W: std::io::Write>(tar: &mut tar::Builder<W>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+fn append<W: std::io::Write>(
+    tar: &mut tar::Builder<W>,
+    path: &str,
+    mode: u32,
+    content: &[u8],
+) -> Result<()> {
     let mut header = tar::Header::new_ustar();
     header.set_size(u64::try_from(content.len())?);
     header.set_mode(mode);
@@ -150,7 +171,8 @@ mod tests {
     }
 
     fn scratch(name: &str) -> PathBuf {
-        let directory = std::env::temp_dir().join(format!("lvs-lab-image-{name}-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("lvs-lab-image-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         directory
     }

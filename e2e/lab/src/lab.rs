@@ -55,31 +55,62 @@ impl Lab {
     /// When the name is taken, the machine lacks something, or a part does not come up; the message says where
     /// the logs are. What has been started stays for inspection until [`Lab::remove`].
     pub fn up(options: Options) -> Result<Self> {
-        let Options { name, topology, images } = options;
+        let Options {
+            name,
+            topology,
+            images,
+        } = options;
         paths::check_machine()?;
         topology.check()?;
         let well_formed = (1..=20).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        ensure!(well_formed, "lab name {name:?}: 1 to 20 lower-case letters, digits and '-' are wanted");
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        ensure!(
+            well_formed,
+            "lab name {name:?}: 1 to 20 lower-case letters, digits and '-' are wanted"
+        );
         let state = State::of(&name);
-        ensure!(!state.exists(), "a lab named {name} exists: attach to it, or remove it by `lab down {name}`");
+        ensure!(
+            !state.exists(),
+            "a lab named {name} exists: attach to it, or remove it by `lab down {name}`"
+        );
         for hidden in ["/run", "/var/lib", "/var/log"] {
             let place = state.directory.display();
-            ensure!(!state.directory.starts_with(hidden), "{place}: nodes do not see {hidden}; set LVS_LAB_DIR");
+            ensure!(
+                !state.directory.starts_with(hidden),
+                "{place}: nodes do not see {hidden}; set LVS_LAB_DIR"
+            );
         }
         let network = Network::new(&name);
-        let lab = Self { shared: Arc::new(Shared { name, topology, state, network }) };
+        let lab = Self {
+            shared: Arc::new(Shared {
+                name,
+                topology,
+                state,
+                network,
+            }),
+        };
         lab.bring_up(&images).with_context(|| {
-            format!("the lab did not come up; the logs are below {}", lab.shared.state.directory.display())
+            format!(
+                "the lab did not come up; the logs are below {}",
+                lab.shared.state.directory.display()
+            )
         })?;
         Ok(lab)
     }
 
     fn bring_up(&self, images: &[PathBuf]) -> Result<()> {
         let progress = Progress::start();
-        let Shared { topology, state, network, .. } = &*self.shared;
+        let Shared {
+            topology,
+            state,
+            network,
+            ..
+        } = &*self.shared;
         state.create(topology)?;
-        fs::copy(paths::own_binary()?, state.path("lab")).context("cannot copy the lab's own program")?;
+        fs::copy(paths::own_binary()?, state.path("lab"))
+            .context("cannot copy the lab's own program")?;
         image::pause(&tool("pause")?, &state.path("images/pause.tar"))?;
         for (index, archive) in images.iter().enumerate() {
             self.keep_image(archive, &format!("{index:03}"))?;
@@ -88,7 +119,10 @@ impl Lab {
         let control = self.control_plane();
         control.prepare(topology)?;
         self.open_door(&control)?;
-        progress.say(&format!("network {} and certificates made", topology.cidr()));
+        progress.say(&format!(
+            "network {} and certificates made",
+            topology.cidr()
+        ));
 
         control.start_etcd()?;
         control.start_api_server()?;
@@ -118,7 +152,14 @@ impl Lab {
         ensure!(state.exists(), "there is no lab named {name}");
         let topology = state.topology()?;
         let network = Network::new(name);
-        Ok(Self { shared: Arc::new(Shared { name: name.to_owned(), topology, state, network }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                name: name.to_owned(),
+                topology,
+                state,
+                network,
+            }),
+        })
     }
 
     /// Ends the lab and removes every trace of it.
@@ -146,8 +187,12 @@ impl Lab {
     /// # Errors
     /// When the directory of labs cannot be read.
     pub fn list() -> Result<Vec<String>> {
-        let Ok(entries) = fs::read_dir(paths::root().join("labs")) else { return Ok(Vec::new()) };
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+        let Ok(entries) = fs::read_dir(paths::root().join("labs")) else {
+            return Ok(Vec::new());
+        };
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
     }
 
     /// The lab's name.
@@ -173,7 +218,11 @@ impl Lab {
     /// # Errors
     /// When the topology has none.
     pub fn node(&self, name: &str) -> Result<Node> {
-        let index = self.topology().nodes.iter().position(|node| node.name == name);
+        let index = self
+            .topology()
+            .nodes
+            .iter()
+            .position(|node| node.name == name);
         let index = index.with_context(|| format!("lab {} has no node {name}", self.name()))?;
         Ok(Node::new(Arc::clone(&self.shared), index))
     }
@@ -181,7 +230,9 @@ impl Lab {
     /// All nodes.
     #[must_use]
     pub fn nodes(&self) -> Vec<Node> {
-        (0..self.topology().nodes.len()).map(|index| Node::new(Arc::clone(&self.shared), index)).collect()
+        (0..self.topology().nodes.len())
+            .map(|index| Node::new(Arc::clone(&self.shared), index))
+            .collect()
     }
 
     /// The client of that name.
@@ -189,9 +240,16 @@ impl Lab {
     /// # Errors
     /// When the topology has none.
     pub fn client(&self, name: &str) -> Result<Client> {
-        let known = self.topology().clients.iter().find(|client| client.name == name);
+        let known = self
+            .topology()
+            .clients
+            .iter()
+            .find(|client| client.name == name);
         let machine = known.with_context(|| format!("lab {} has no client {name}", self.name()))?;
-        Ok(Client::new(machine.clone(), self.shared.network.namespace(name)))
+        Ok(Client::new(
+            machine.clone(),
+            self.shared.network.namespace(name),
+        ))
     }
 
     /// Kills the API server. etcd and the controllers go on.
@@ -216,7 +274,12 @@ impl Lab {
     /// # Errors
     /// When it cannot be started. An exit status other than 0 is not an error.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
-        Ok(Output::from(self.tool_command("kubectl")?.args(arguments).stdin(Stdio::null()).output()?))
+        Ok(Output::from(
+            self.tool_command("kubectl")?
+                .args(arguments)
+                .stdin(Stdio::null())
+                .output()?,
+        ))
     }
 
     /// kubectl or Helm, set up to speak to this lab's cluster.
@@ -236,17 +299,31 @@ impl Lab {
     pub fn load_image(&self, archive: &Path) -> Result<()> {
         let loaded = fs::read_dir(self.shared.state.path("images"))?.count();
         let kept = self.keep_image(archive, &format!("{loaded:03}"))?;
-        for node in self.nodes() {
-            if node.is_powered() {
-                node.import_image(&kept)?;
-            }
-        }
-        Ok(())
+        let nodes: Vec<Node> = self.nodes().into_iter().filter(Node::is_powered).collect();
+        std::thread::scope(|scope| {
+            let imports: Vec<_> = nodes
+                .iter()
+                .map(|node| scope.spawn(|| node.import_image(&kept)))
+                .collect();
+            imports
+                .into_iter()
+                .try_for_each(|import| match import.join() {
+                    Ok(result) => result,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+        })
     }
 
     fn keep_image(&self, archive: &Path, prefix: &str) -> Result<PathBuf> {
-        let name = archive.file_name().context("an archive has a name")?.to_string_lossy();
-        let kept = self.shared.state.path("images").join(format!("{prefix}-{name}"));
+        let name = archive
+            .file_name()
+            .context("an archive has a name")?
+            .to_string_lossy();
+        let kept = self
+            .shared
+            .state
+            .path("images")
+            .join(format!("{prefix}-{name}"));
         fs::copy(archive, &kept).with_context(|| format!("cannot copy {}", archive.display()))?;
         Ok(kept)
     }
@@ -267,8 +344,17 @@ impl Lab {
     }
 
     fn control_plane(&self) -> ControlPlane<'_> {
-        let Shared { topology, state, network, .. } = &*self.shared;
-        ControlPlane { state, network, address: topology.gateway() }
+        let Shared {
+            topology,
+            state,
+            network,
+            ..
+        } = &*self.shared;
+        ControlPlane {
+            state,
+            network,
+            address: topology.gateway(),
+        }
     }
 
     /// Starts the proxy that leads from the machine to the API server, and writes the kubeconfig that uses it.
@@ -286,20 +372,43 @@ impl Lab {
             target.into(),
         ];
         let stdin = Stdio::from(std::os::fd::OwnedFd::from(listener));
-        state.start("proxy", None, Process { line: line.into(), stdin, log: state.path("control/proxy.log") })?;
-        paths::write(&state.kubeconfig(), control.kubeconfig(&format!("https://{door}"), "admin")?)
+        state.start(
+            "proxy",
+            None,
+            Process {
+                line: line.into(),
+                stdin,
+                log: state.path("control/proxy.log"),
+            },
+        )?;
+        paths::write(
+            &state.kubeconfig(),
+            control.kubeconfig(&format!("https://{door}"), "admin")?,
+        )
     }
 
     fn wait_api_ready(&self) -> Result<()> {
         let kubeconfig = self.kubeconfig().display().to_string();
         let kubectl = tool("kubectl")?.display().to_string();
-        poll(READY_LIMIT, Duration::from_millis(200), "the API server", || {
-            if !self.apiserver_is_running() {
-                bail!("the API server has ended; its log is control/kube-apiserver.log");
-            }
-            let arguments = ["--kubeconfig", &kubeconfig, "get", "--raw", "/readyz", "--request-timeout=2s"];
-            Ok(run(&kubectl, &arguments).is_ok())
-        })
+        poll(
+            READY_LIMIT,
+            Duration::from_millis(200),
+            "the API server",
+            || {
+                if !self.apiserver_is_running() {
+                    bail!("the API server has ended; its log is control/kube-apiserver.log");
+                }
+                let arguments = [
+                    "--kubeconfig",
+                    &kubeconfig,
+                    "get",
+                    "--raw",
+                    "/readyz",
+                    "--request-timeout=2s",
+                ];
+                Ok(run(&kubectl, &arguments).is_ok())
+            },
+        )
     }
 }
 

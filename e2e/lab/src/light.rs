@@ -5,6 +5,7 @@
 //! namespaces that stand for hosts on one LAN.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::command::Output;
-use crate::{paths, process};
 use crate::uml::{Kernel, word};
+use crate::{paths, process};
 
 const INIT: &str = include_str!("../guest/light.sh");
 
@@ -38,7 +39,11 @@ impl FromStr for Host {
 
     /// Reads `NAME=ADDRESS/PREFIX`.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || format!("host {text:?}: NAME=ADDRESS/PREFIX is wanted, client=192.168.1.20/24 for example");
+        let wrong = || {
+            format!(
+                "host {text:?}: NAME=ADDRESS/PREFIX is wanted, client=192.168.1.20/24 for example"
+            )
+        };
         let (name, rest) = text.split_once('=').with_context(wrong)?;
         let (address, prefix) = rest.split_once('/').with_context(wrong)?;
         Ok(Self {
@@ -59,7 +64,11 @@ pub struct Light {
 
 impl Default for Light {
     fn default() -> Self {
-        Self { memory_mib: 768, timeout: Duration::from_secs(300), hosts: Vec::new() }
+        Self {
+            memory_mib: 768,
+            timeout: Duration::from_secs(300),
+            hosts: Vec::new(),
+        }
     }
 }
 
@@ -71,6 +80,26 @@ pub fn run(program: &Path, arguments: &[&str], timeout: Duration) -> Result<Outp
     let mut command = vec![program.into()];
     command.extend(arguments.iter().map(OsString::from));
     Light::default().timeout(timeout).run(&command)
+}
+
+/// Removes what runs that were killed have left behind. Runs that are going on stay.
+///
+/// # Errors
+/// When a directory cannot be removed.
+pub fn clean() -> Result<()> {
+    let Ok(entries) = fs::read_dir(paths::root().join("light")) else {
+        return Ok(());
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Named after the process that runs it.
+        let pid = name.split('-').next().unwrap_or_default();
+        if !Path::new("/proc").join(pid).exists() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 impl Light {
@@ -104,8 +133,13 @@ impl Light {
         let job = Job::new(self, command)?;
         let (out, err) = (job.path("stdout"), job.path("stderr"));
         let code = self.boot(&job, create(&out)?.into(), create(&err)?.into())?;
-        let read = |path: &Path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        Ok(Output { code, stdout: read(&out)?, stderr: read(&err)? })
+        let read =
+            |path: &Path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Ok(Output {
+            code,
+            stdout: read(&out)?,
+            stderr: read(&err)?,
+        })
     }
 
     /// Like [`Light::run`], with the command's output passed through to this process's.
@@ -124,11 +158,16 @@ impl Light {
             init: job.path("init"),
             uml_directory: job.path("uml"),
             // Descriptor 0 is a file, opened for writing below, that takes the kernel's own console.
-            words: ["con=null", "con0=null,fd:0", "con1=null,fd:1", "con2=null,fd:2"]
-                .map(OsString::from)
-                .into_iter()
-                .chain([word("job=", &job.directory)])
-                .collect(),
+            words: [
+                "con=null",
+                "con0=null,fd:0",
+                "con1=null,fd:1",
+                "con2=null,fd:2",
+            ]
+            .map(OsString::from)
+            .into_iter()
+            .chain([word("job=", &job.directory)])
+            .collect(),
         };
         let line = kernel.command_line();
         // If this process is killed, the kernel goes with it.
@@ -146,11 +185,18 @@ impl Light {
         if !waited {
             child.kill()?;
             child.wait()?;
-            bail!("the command did not end within {:?}\n{}", self.timeout, job.console());
+            bail!(
+                "the command did not end within {:?}\n{}",
+                self.timeout,
+                job.console()
+            );
         }
         let status = fs::read_to_string(job.path("status")).unwrap_or_default();
         let Ok(code) = status.trim().parse() else {
-            bail!("the kernel stopped before the command ended\n{}", job.console());
+            bail!(
+                "the kernel stopped before the command ended\n{}",
+                job.console()
+            );
         };
         Ok(code)
     }
@@ -178,14 +224,26 @@ impl Job {
     fn new(light: &Light, command: &[OsString]) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         paths::check_machine()?;
-        let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let job = Self { directory: paths::root().join("light").join(name) };
+        let name = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let job = Self {
+            directory: paths::root().join("light").join(name),
+        };
         paths::make_directory(&job.path("uml"))?;
         paths::write(&job.path("init"), INIT)?;
-        fs::set_permissions(job.path("init"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        fs::set_permissions(
+            job.path("init"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )?;
 
         let directory = std::env::current_dir()?.into_os_string();
-        paths::write(&job.path("command"), terminated(std::iter::once(&directory).chain(command)))?;
+        paths::write(
+            &job.path("command"),
+            terminated(std::iter::once(&directory).chain(command)),
+        )?;
         let environment: Vec<OsString> = std::env::vars_os()
             .map(|(mut name, value)| {
                 name.push("=");
@@ -194,8 +252,15 @@ impl Job {
             })
             .collect();
         paths::write(&job.path("environment"), terminated(&environment))?;
-        let hosts: String =
-            light.hosts.iter().map(|h| format!("{} {}/{}\n", h.name, h.address, h.prefix_length)).collect();
+        let mut hosts = String::new();
+        for Host {
+            name,
+            address,
+            prefix_length,
+        } in &light.hosts
+        {
+            writeln!(hosts, "{name} {address}/{prefix_length}")?;
+        }
         paths::write(&job.path("hosts"), hosts)?;
         Ok(job)
     }
@@ -206,20 +271,26 @@ impl Job {
 
     fn console(&self) -> String {
         let bytes = fs::read(self.path("console")).unwrap_or_default();
-        format!("console of the kernel:\n{}", String::from_utf8_lossy(&bytes))
+        format!(
+            "console of the kernel:\n{}",
+            String::from_utf8_lossy(&bytes)
+        )
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        // Nothing depends on the directory any more; what is left is found by the next `clean`.
+        // Nothing depends on the directory any more; what is left is found by `clean`.
         drop(fs::remove_dir_all(&self.directory));
     }
 }
 
 /// The items, each ended by a NUL.
 fn terminated<'a>(items: impl IntoIterator<Item = &'a OsString>) -> Vec<u8> {
-    items.into_iter().flat_map(|item| item.as_bytes().iter().copied().chain([0])).collect()
+    items
+        .into_iter()
+        .flat_map(|item| item.as_bytes().iter().copied().chain([0]))
+        .collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ const QUESTIONS: [(&str, &[&str]); 5] = [
     ("nodes", &["get", "nodes", "-o", "wide"]),
     ("pods", &["get", "pods", "-A", "-o", "wide"]),
     ("pods-described", &["describe", "pods", "-A"]),
-    ("events", &["get", "events", "-A", "--sort-by=.lastTimestamp"]),
+    (
+        "events",
+        &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+    ),
     ("lvs", &["get", "lvs", "-A", "-o", "yaml"]),
 ];
 
@@ -23,7 +26,10 @@ const COMMANDS: [(&str, &[&str]); 5] = [
     ("addresses", &["ip", "address"]),
     ("routes", &["ip", "route", "show", "table", "all"]),
     ("ipvs", &["ipvsadm", "-Ln"]),
-    ("processes", &["ps", "axwwf", "-o", "pid,ppid,stat,rss,time,args"]),
+    (
+        "processes",
+        &["ps", "axwwf", "-o", "pid,ppid,stat,rss,time,args"],
+    ),
     ("kernel", &["dmesg"]),
 ];
 
@@ -32,7 +38,10 @@ pub(crate) fn collect(lab: &Lab, state: &State, directory: &Path) -> Result<()> 
     for (name, question) in QUESTIONS {
         let question = [question, &["--request-timeout=5s"]].concat();
         if let Ok(output) = lab.kubectl(&question) {
-            write(&directory.join("control").join(format!("{name}.txt")), output.stdout + &output.stderr)?;
+            write(
+                &directory.join("control").join(format!("{name}.txt")),
+                output.stdout + &output.stderr,
+            )?;
         }
     }
     for node in lab.nodes() {
@@ -40,8 +49,13 @@ pub(crate) fn collect(lab: &Lab, state: &State, directory: &Path) -> Result<()> 
         make_directory(&target)?;
         for (name, command) in COMMANDS {
             // A node that is off or broken has its files all the same.
-            let Ok(output) = node.exec(command) else { break };
-            write(&target.join(format!("{name}.txt")), output.stdout + &output.stderr)?;
+            let Ok(output) = node.exec(command) else {
+                break;
+            };
+            write(
+                &target.join(format!("{name}.txt")),
+                output.stdout + &output.stderr,
+            )?;
         }
         // What the node still holds in memory.
         drop(node.exec(&["sync", "-f", "/var/log"]));
@@ -56,7 +70,9 @@ pub(crate) fn collect(lab: &Lab, state: &State, directory: &Path) -> Result<()> 
 /// files that are copied anyway.
 fn copy_logs(source: &Path, target: &Path) -> Result<()> {
     make_directory(target)?;
-    let Ok(entries) = fs::read_dir(source) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(source) else {
+        return Ok(());
+    };
     for entry in entries {
         let entry = entry?;
         let (from, to) = (entry.path(), target.join(entry.file_name()));

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -29,8 +30,8 @@ impl Namespace {
     /// Moves the calling thread into the namespace, for good.
     pub(crate) fn enter(&self) -> Result<()> {
         let path = format!("/run/netns/{}", self.name);
-        let file = File::open(&path).with_context(|| format!("no network namespace {}", self.name))?;
-        use std::os::fd::AsFd as _;
+        let file =
+            File::open(&path).with_context(|| format!("no network namespace {}", self.name))?;
         move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
             .with_context(|| format!("cannot enter the network namespace {}", self.name))
     }
@@ -64,7 +65,11 @@ impl Namespace {
         }
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            bail!("ip in {}: {}", self.name, String::from_utf8_lossy(&output.stderr).trim());
+            bail!(
+                "ip in {}: {}",
+                self.name,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
         }
         Ok(())
     }
@@ -77,14 +82,19 @@ impl Namespace {
     /// Numbers of the processes that are in the namespace.
     pub(crate) fn processes(&self) -> Result<Vec<u32>> {
         let text = run("ip", &["netns", "pids", &self.name])?;
-        Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| line.trim().parse().ok())
+            .collect())
     }
 }
 
 /// The named namespaces that begin with `prefix`.
 pub(crate) fn list(prefix: &str) -> Result<Vec<Namespace>> {
     // `ip netns` has made no namespace yet when its directory is missing.
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return Ok(Vec::new()) };
+    let Ok(entries) = std::fs::read_dir("/run/netns") else {
+        return Ok(Vec::new());
+    };
     let mut names = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();

@@ -24,7 +24,9 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(lab: &str) -> Self {
-        Self { lab: lab.to_owned() }
+        Self {
+            lab: lab.to_owned(),
+        }
     }
 
     /// Holds the bridges and the taps; the kernels run in it.
@@ -60,10 +62,16 @@ impl Network {
             "link set mgmt up".into(),
             format!("address add {MANAGEMENT_CALLER}/24 dev mgmt"),
         ];
-        for (port, namespace) in std::iter::once(("control", control.clone()))
-            .chain(topology.clients.iter().map(|client| (client.name.as_str(), self.namespace(&client.name))))
-        {
-            lines.push(format!("link add {port} type veth peer name eth0 netns {}", namespace.name));
+        for (port, namespace) in std::iter::once(("control", control.clone())).chain(
+            topology
+                .clients
+                .iter()
+                .map(|client| (client.name.as_str(), self.namespace(&client.name))),
+        ) {
+            lines.push(format!(
+                "link add {port} type veth peer name eth0 netns {}",
+                namespace.name
+            ));
             lines.push(format!("link set {port} master lan up"));
         }
         for node in &topology.nodes {
@@ -79,10 +87,20 @@ impl Network {
         }
         control.set("ipv4/conf/all/send_redirects", "0")?;
         control.set("ipv4/conf/default/send_redirects", "0")?;
-        let mut lines = attach(topology, &Machine { name: "control".into(), address: topology.gateway() });
+        let mut lines = attach(
+            topology,
+            &Machine {
+                name: "control".into(),
+                address: topology.gateway(),
+            },
+        );
         lines.push(format!("address add {API_CLUSTER_IP}/32 dev lo"));
         for (index, node) in topology.nodes.iter().enumerate() {
-            lines.push(format!("route add {} via {}", pod_subnet(index), node.address));
+            lines.push(format!(
+                "route add {} via {}",
+                pod_subnet(index),
+                node.address
+            ));
         }
         control.ip(&lines)?;
 
@@ -112,12 +130,14 @@ impl Network {
 
     /// Takes the node's data cable out of the switch.
     pub(crate) fn cut(&self, node: &Machine) -> Result<()> {
-        self.switch().ip(&[format!("link set {} nomaster", data_tap(node))])
+        self.switch()
+            .ip(&[format!("link set {} nomaster", data_tap(node))])
     }
 
     /// Puts it back.
     pub(crate) fn restore(&self, node: &Machine) -> Result<()> {
-        self.switch().ip(&[format!("link set {} master lan", data_tap(node))])
+        self.switch()
+            .ip(&[format!("link set {} master lan", data_tap(node))])
     }
 }
 
@@ -133,7 +153,9 @@ pub(crate) fn management_tap(node: &Machine) -> String {
 
 /// The node's address for the command channel; `index` is its place in the topology.
 pub(crate) fn management_address(index: usize) -> Ipv4Addr {
-    Ipv4Addr::from_bits(MANAGEMENT_NETWORK.to_bits() | u32::try_from(index + 10).unwrap_or(u32::MAX))
+    Ipv4Addr::from_bits(
+        MANAGEMENT_NETWORK.to_bits() | u32::try_from(index + 10).unwrap_or(u32::MAX),
+    )
 }
 
 /// The node's range of pod addresses.
@@ -146,7 +168,10 @@ fn attach(topology: &Topology, machine: &Machine) -> Vec<String> {
         "link set lo up".into(),
         format!("link set eth0 address {}", machine.mac(0)),
         "link set eth0 up".into(),
-        format!("address add {}/{} dev eth0", machine.address, topology.prefix_length),
+        format!(
+            "address add {}/{} dev eth0",
+            machine.address, topology.prefix_length
+        ),
         format!("address add {}/64 dev eth0 nodad", machine.address6()),
     ]
 }

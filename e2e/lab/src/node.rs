@@ -56,8 +56,15 @@ pub enum Direction {
 impl Node {
     pub(crate) fn new(lab: Arc<Shared>, index: usize) -> Self {
         let machine = lab.topology.nodes.get(index).cloned();
-        let unknown = || Machine { name: format!("node-{index}"), address: Ipv4Addr::UNSPECIFIED };
-        Self { lab, index, machine: machine.unwrap_or_else(unknown) }
+        let unknown = || Machine {
+            name: format!("node-{index}"),
+            address: Ipv4Addr::UNSPECIFIED,
+        };
+        Self {
+            lab,
+            index,
+            machine: machine.unwrap_or_else(unknown),
+        }
     }
 
     /// The node's name, in the lab and in the cluster.
@@ -102,9 +109,15 @@ impl Node {
     pub fn wait_booted(&self) -> Result<()> {
         poll(READY_LIMIT, Duration::from_millis(200), self.name(), || {
             if !self.is_powered() {
-                bail!("{}: the kernel has ended; its console is {}", self.name(), self.console().display());
+                bail!(
+                    "{}: the kernel has ended; its console is {}",
+                    self.name(),
+                    self.console().display()
+                );
             }
-            Ok(self.exec(&["test", "-e", "/run/booted"]).is_ok_and(|output| output.success()))
+            Ok(self
+                .exec(&["test", "-e", "/run/booted"])
+                .is_ok_and(|output| output.success()))
         })
     }
 
@@ -114,7 +127,9 @@ impl Node {
     /// When the kernel ended or the time is over.
     pub fn wait_ready(&self) -> Result<()> {
         self.wait_booted()?;
-        let boot_id = self.exec(&["cat", "/proc/sys/kernel/random/boot_id"])?.ok()?;
+        let boot_id = self
+            .exec(&["cat", "/proc/sys/kernel/random/boot_id"])?
+            .ok()?;
         let kubectl = tool("kubectl")?.display().to_string();
         let kubeconfig = self.lab.state.kubeconfig().display().to_string();
         poll(READY_LIMIT, Duration::from_millis(500), self.name(), || {
@@ -145,8 +160,13 @@ impl Node {
     /// # Errors
     /// When the node does not answer. An exit status other than 0 is not an error.
     pub fn exec(&self, command: &[&str]) -> Result<Output> {
-        let started = self.channel().start(command).with_context(|| self.name().to_owned())?;
-        started.output(EXEC_LIMIT).with_context(|| format!("{}: {}", self.name(), command.join(" ")))
+        let started = self
+            .channel()
+            .start(command)
+            .with_context(|| self.name().to_owned())?;
+        started
+            .output(EXEC_LIMIT)
+            .with_context(|| format!("{}: {}", self.name(), command.join(" ")))
     }
 
     /// Runs a command on the node with its output passed through, without a limit of time.
@@ -154,7 +174,9 @@ impl Node {
     /// # Errors
     /// When the node does not answer.
     pub fn exec_through(&self, command: &[&str]) -> Result<i32> {
-        self.channel().start(command)?.copy(&mut std::io::stdout(), &mut std::io::stderr())
+        self.channel()
+            .start(command)?
+            .copy(&mut std::io::stdout(), &mut std::io::stderr())
     }
 
     /// Starts a command that runs until it is stopped.
@@ -174,7 +196,16 @@ impl Node {
         let lab = self.lab.state.path("lab").display().to_string();
         let listen = format!("[::]:{port}");
         let protocol = protocol.to_string();
-        let command = [&lab, "serve", "--as", self.name(), "--protocol", &protocol, "--listen", &listen];
+        let command = [
+            &lab,
+            "serve",
+            "--name",
+            self.name(),
+            "--protocol",
+            &protocol,
+            "--listen",
+            &listen,
+        ];
         let running = self.spawn(&command)?;
         running
             .wait_for_output("listening", SERVE_LIMIT)
@@ -217,12 +248,18 @@ impl Node {
         Capture::start(&self.lab.network.switch(), &data_tap(&self.machine), filter)
     }
 
-    /// Imports an OCI archive, a path on this machine.
+    /// Imports an OCI archive, a path on this machine, as the node's boot does.
     pub(crate) fn import_image(&self, archive: &Path) -> Result<()> {
-        let ctr = tool("ctr")?.display().to_string();
-        let archive = archive.display().to_string();
-        let script = "\"$0\" -n k8s.io images import \"$1\" && sync -f /var/lib";
-        self.exec(&["sh", "-c", script, &ctr, &archive])?.ok().map(drop)
+        let import = self
+            .lab
+            .state
+            .node(self.name())
+            .join("import")
+            .display()
+            .to_string();
+        self.exec(&[&import, &archive.display().to_string()])?
+            .ok()
+            .map(drop)
     }
 
     /// Makes disk and configuration, once in the node's life.
@@ -235,7 +272,10 @@ impl Node {
             address: self.lab.topology.gateway(),
         };
         let server = format!("https://{}", self.lab.topology.gateway());
-        write(&directory.join("kubeconfig"), control.kubeconfig(&server, &node_token(self.name()))?)?;
+        write(
+            &directory.join("kubeconfig"),
+            control.kubeconfig(&server, &node_token(self.name()))?,
+        )?;
 
         let disk = directory.join("disk");
         File::create(&disk)?.set_len(DISK_BYTES)?;
@@ -252,7 +292,10 @@ impl Node {
         }
         paths::make_directory(&uml_directory)?;
         let card = |card: u8, tap: String| {
-            OsString::from(format!("vec{card}:transport=tap,ifname={tap},depth=128,gro=1,mac={}", self.machine.mac(card)))
+            OsString::from(format!(
+                "vec{card}:transport=tap,ifname={tap},depth=128,gro=1,mac={}",
+                self.machine.mac(card)
+            ))
         };
         let kernel = Kernel {
             name: self.name().to_owned(),
@@ -268,8 +311,14 @@ impl Node {
                 word("node=", &directory),
             ],
         };
-        let process = Process { line: kernel.command_line(), stdin: Stdio::null(), log: self.console() };
-        self.lab.state.start(&self.process(), Some(&self.lab.network.switch()), process)
+        let process = Process {
+            line: kernel.command_line(),
+            stdin: Stdio::null(),
+            log: self.console(),
+        };
+        self.lab
+            .state
+            .start(&self.process(), Some(&self.lab.network.switch()), process)
     }
 
     fn parameters(&self) -> node_files::Parameters {
@@ -290,7 +339,10 @@ impl Node {
 
     fn channel(&self) -> Address {
         let socket = (management_address(self.index), channel::PORT).into();
-        Address { namespace: self.lab.network.switch(), socket }
+        Address {
+            namespace: self.lab.network.switch(),
+            socket,
+        }
     }
 
     fn process(&self) -> String {

@@ -1,5 +1,6 @@
 //! The files that a node reads at boot, from the templates in `guest/`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use crate::paths::write;
 
 const INIT: &str = include_str!("../guest/init.sh");
+const IMPORT: &str = include_str!("../guest/import.sh");
 const CONTAINERD: &str = include_str!("../guest/containerd.toml");
 const KUBELET: &str = include_str!("../guest/kubelet.yaml");
 const CNI: &str = include_str!("../guest/cni.conflist");
@@ -44,15 +46,20 @@ pub(crate) fn write_all(parameters: &Parameters, directory: &Path) -> Result<()>
     write(&directory.join("containerd.toml"), fill(CONTAINERD))?;
     write(&directory.join("kubelet.yaml"), fill(KUBELET))?;
     write(&directory.join("cni/10-pods.conflist"), fill(CNI))?;
-    write(&directory.join("parameters"), shell_variables(parameters))?;
-    let init = directory.join("init");
-    write(&init, INIT)?;
-    fs::set_permissions(init, fs::Permissions::from_mode(0o755))?;
+    write(&directory.join("parameters"), shell_variables(parameters)?)?;
+    for (name, script) in [("init", INIT), ("import", IMPORT)] {
+        let path = directory.join(name);
+        write(
+            &path,
+            script.replace("@BIN@", &parameters.tools.display().to_string()),
+        )?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    }
     Ok(())
 }
 
 /// Assignments that a shell reads.
-fn shell_variables(parameters: &Parameters) -> String {
+fn shell_variables(parameters: &Parameters) -> Result<String> {
     let Parameters {
         name,
         address,
@@ -66,7 +73,7 @@ fn shell_variables(parameters: &Parameters) -> String {
         lab,
         images,
     } = parameters;
-    [
+    let variables = [
         ("NODE", name.clone()),
         ("ADDRESS", address.to_string()),
         ("ADDRESS6", address6.to_string()),
@@ -77,10 +84,12 @@ fn shell_variables(parameters: &Parameters) -> String {
         ("BIN", tools.display().to_string()),
         ("LAB", lab.display().to_string()),
         ("IMAGES", images.display().to_string()),
-    ]
-    .iter()
-    .map(|(name, value)| format!("{name}='{}'\n", value.replace('\'', r"'\''")))
-    .collect()
+    ];
+    let mut text = String::new();
+    for (name, value) in variables {
+        writeln!(text, "{name}='{}'", value.replace('\'', r"'\''"))?;
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -102,14 +111,23 @@ mod tests {
             lab: "/lab".into(),
             images: "/images".into(),
         };
-        let directory = std::env::temp_dir().join(format!("lvs-lab-node-files-{}", std::process::id()));
+        let directory =
+            std::env::temp_dir().join(format!("lvs-lab-node-files-{}", std::process::id()));
         fs::create_dir_all(directory.join("cni")).unwrap();
         write_all(&parameters, &directory).unwrap();
         for file in ["containerd.toml", "kubelet.yaml", "cni/10-pods.conflist"] {
-            assert!(!fs::read_to_string(directory.join(file)).unwrap().contains('@'), "{file}");
+            assert!(
+                !fs::read_to_string(directory.join(file))
+                    .unwrap()
+                    .contains('@'),
+                "{file}"
+            );
         }
         let script = format!(". {}/parameters; printf %s \"$BIN\"", directory.display());
-        let shell = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        let shell = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .output()
+            .unwrap();
         assert_eq!(String::from_utf8_lossy(&shell.stdout), "/it's/bin");
         fs::remove_dir_all(directory).unwrap();
     }

@@ -6,25 +6,25 @@ use anyhow::{Context as _, Result, bail};
 
 /// The directory of everything that labs make: `target/lab` of this checkout, or `LVS_LAB_DIR`.
 pub(crate) fn root() -> PathBuf {
-    std::env::var_os("LVS_LAB_DIR").map_or_else(
-        || {
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("../../target/lab")
-                .components()
-                .fold(PathBuf::new(), |path, part| match part {
-                    std::path::Component::ParentDir => path.parent().map_or(path.clone(), Path::to_path_buf),
-                    other => path.join(other),
-                })
-        },
-        PathBuf::from,
-    )
+    if let Some(directory) = std::env::var_os("LVS_LAB_DIR") {
+        return directory.into();
+    }
+    let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let checkout = crate_directory
+        .ancestors()
+        .nth(2)
+        .unwrap_or(crate_directory);
+    checkout.join("target/lab")
 }
 
 /// A program that `build-tools.sh` built.
 pub(crate) fn tool(name: &str) -> Result<PathBuf> {
     let path = root().join("bin").join(name);
     if !path.exists() {
-        bail!("{} is missing: run e2e/lab/build-tools.sh first", path.display());
+        bail!(
+            "{} is missing: run e2e/lab/build-tools.sh first",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -35,14 +35,17 @@ pub(crate) fn check_machine() -> Result<()> {
         bail!("the lab makes network namespaces and taps: run it as root");
     }
     if !Path::new("/usr/lib/uml/modules").exists() || !Path::new("/lib/modules").exists() {
-        bail!("the package user-mode-linux or the directory /lib/modules is missing: run e2e/lab/setup.sh");
+        bail!(
+            "the package user-mode-linux or the directory /lib/modules is missing: run e2e/lab/setup.sh"
+        );
     }
     Ok(())
 }
 
 /// Makes a directory with its parents; the error names it.
 pub(crate) fn make_directory(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).with_context(|| format!("cannot make the directory {}", path.display()))
+    std::fs::create_dir_all(path)
+        .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
 /// Writes a file; the error names it.
@@ -54,10 +57,22 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
 /// binary (`target/debug/deps/..`), where `cargo build -p lvs-lab` puts it.
 pub(crate) fn own_binary() -> Result<PathBuf> {
     let this = std::env::current_exe().context("cannot tell which program this is")?;
-    let directories = this.ancestors().skip(1).take(2).map(|directory| directory.join("lab"));
-    let candidates = std::env::var_os("LVS_LAB_PROGRAM").map(PathBuf::from).into_iter().chain(directories);
+    let directories = this
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("lab"));
+    let candidates = std::env::var_os("LVS_LAB_PROGRAM")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(directories);
     candidates
         .into_iter()
         .find(|path| path.is_file())
-        .with_context(|| format!("no program `lab` beside {}: run cargo build -p lvs-lab first", this.display()))
+        .with_context(|| {
+            format!(
+                "no program `lab` beside {}: run cargo build -p lvs-lab first",
+                this.display()
+            )
+        })
 }

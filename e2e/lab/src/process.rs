@@ -13,15 +13,22 @@ const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// A descriptor of the process that has the number now.
 pub(crate) fn open(pid: u32) -> Result<OwnedFd> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("0 is no process")?;
-    pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("no process {}", pid.as_raw_nonzero()))
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("0 is no process")?;
+    pidfd_open(pid, PidfdFlags::empty())
+        .with_context(|| format!("no process {}", pid.as_raw_nonzero()))
 }
 
 /// Waits until the process has ended; false when the deadline came first.
 pub(crate) fn ended_before(process: impl AsFd, deadline: Instant) -> Result<bool> {
     loop {
         let rest = deadline.saturating_duration_since(Instant::now());
-        let rest = Timespec { tv_sec: rest.as_secs().try_into()?, tv_nsec: rest.subsec_nanos().into() };
+        let rest = Timespec {
+            tv_sec: rest.as_secs().try_into()?,
+            tv_nsec: rest.subsec_nanos().into(),
+        };
         match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&rest)) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
@@ -32,7 +39,9 @@ pub(crate) fn ended_before(process: impl AsFd, deadline: Instant) -> Result<bool
 
 /// Kills a process and waits until it is gone; fine when it is gone already.
 pub(crate) fn kill_and_wait(pid: u32) -> Result<()> {
-    let Ok(process) = open(pid) else { return Ok(()) };
+    let Ok(process) = open(pid) else {
+        return Ok(());
+    };
     kill(&process)
 }
 
@@ -59,7 +68,8 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(pid: u32) -> Result<Self> {
-        let start_ticks = start_ticks(pid).with_context(|| format!("process {pid} ended at once"))?;
+        let start_ticks =
+            start_ticks(pid).with_context(|| format!("process {pid} ended at once"))?;
         Ok(Self { pid, start_ticks })
     }
 
@@ -70,7 +80,9 @@ impl Record {
     /// Kills the process and waits for its end. For a kernel, whose first process heads a PID namespace, that is
     /// the end of all of its processes.
     pub(crate) fn kill(&self) -> Result<()> {
-        let Ok(process) = open(self.pid) else { return Ok(()) };
+        let Ok(process) = open(self.pid) else {
+            return Ok(());
+        };
         // The descriptor now holds whatever has the number; compare only after it is held.
         if !self.is_running() {
             return Ok(());
@@ -95,8 +107,11 @@ fn start_ticks(pid: u32) -> Option<u64> {
 }
 
 fn children(pid: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    let text =
+        std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_ascii_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -105,10 +120,16 @@ mod tests {
 
     #[test]
     fn a_killed_process_is_gone_and_its_number_is_not_taken_for_another() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let record = Record::new(child.id()).unwrap();
         assert!(record.is_running());
-        let other = Record { start_ticks: record.start_ticks + 1, ..record.clone() };
+        let other = Record {
+            start_ticks: record.start_ticks + 1,
+            ..record.clone()
+        };
         other.kill().unwrap();
         assert!(record.is_running());
         record.kill().unwrap();

@@ -11,11 +11,17 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn start() -> Self {
-        Self { started: Instant::now() }
+        Self {
+            started: Instant::now(),
+        }
     }
 
     pub(crate) fn say(&self, text: &str) {
         // Nobody reads: nothing to do about it.
-        drop(writeln!(std::io::stderr(), "lab: {:6.1} s  {text}", self.started.elapsed().as_secs_f64()));
+        drop(writeln!(
+            std::io::stderr(),
+            "lab: {:6.1} s  {text}",
+            self.started.elapsed().as_secs_f64()
+        ));
     }
 }

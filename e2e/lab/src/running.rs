@@ -27,19 +27,36 @@ struct Seen {
 struct Progress {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    /// Set when the command has ended: its exit status, or none when the node went away.
-    ended: Option<Option<i32>>,
+    ended: Option<End>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Exited(i32),
+    NodeGone,
 }
 
 impl Running {
     pub(crate) fn new(remote: Remote) -> Result<Self> {
         let seen = Arc::new(Seen::default());
-        let running = Self { remote: remote.try_clone()?, seen: Arc::clone(&seen) };
+        let running = Self {
+            remote: remote.try_clone()?,
+            seen: Arc::clone(&seen),
+        };
         std::thread::spawn(move || {
-            let mut stdout = Sink { seen: &seen, pick: |progress| &mut progress.stdout };
-            let mut stderr = Sink { seen: &seen, pick: |progress| &mut progress.stderr };
-            let code = remote.copy(&mut stdout, &mut stderr).ok();
-            seen.change(|progress| progress.ended = Some(code));
+            let mut stdout = Sink {
+                seen: &seen,
+                pick: |progress| &mut progress.stdout,
+            };
+            let mut stderr = Sink {
+                seen: &seen,
+                pick: |progress| &mut progress.stderr,
+            };
+            let end = remote
+                .copy(&mut stdout, &mut stderr)
+                .map_or(End::NodeGone, End::Exited);
+            seen.change(|progress| progress.ended = Some(end));
         });
         Ok(running)
     }
@@ -91,8 +108,8 @@ impl Running {
         let progress = self.wait(Duration::from_secs(10), |progress| progress.ended.is_some());
         let output = progress.output();
         match progress.ended {
-            Some(Some(_)) => Ok(output),
-            Some(None) => bail!("the node went away; {output}"),
+            Some(End::Exited(_)) => Ok(output),
+            Some(End::NodeGone) => bail!("the node went away; {output}"),
             None => bail!("the command does not end; {output}"),
         }
     }
@@ -105,8 +122,11 @@ impl Running {
             if rest.is_zero() {
                 break;
             }
-            (progress, _) =
-                self.seen.changed.wait_timeout(progress, rest).unwrap_or_else(PoisonError::into_inner);
+            (progress, _) = self
+                .seen
+                .changed
+                .wait_timeout(progress, rest)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         progress
     }
@@ -133,8 +153,15 @@ impl Seen {
 impl Progress {
     fn output(&self) -> Output {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let code = self.ended.flatten().unwrap_or(-1);
-        Output { code, stdout: text(&self.stdout), stderr: text(&self.stderr) }
+        let code = match self.ended {
+            Some(End::Exited(code)) => code,
+            Some(End::NodeGone) | None => -1,
+        };
+        Output {
+            code,
+            stdout: text(&self.stdout),
+            stderr: text(&self.stderr),
+        }
     }
 }
 
@@ -146,7 +173,8 @@ struct Sink<'a> {
 
 impl Write for Sink<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.seen.change(|progress| (self.pick)(progress).extend_from_slice(bytes));
+        self.seen
+            .change(|progress| (self.pick)(progress).extend_from_slice(bytes));
         Ok(bytes.len())
     }
 

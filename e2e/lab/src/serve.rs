@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Longest line that a client may send, in octets.
@@ -64,8 +66,9 @@ pub async fn serve(
     let name: Arc<str> = name.into();
     let mut servers = tokio::task::JoinSet::new();
     for address in listen {
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
         servers.spawn(accept(listener, Arc::clone(&name), protocol));
     }
     listening()?;
@@ -108,10 +111,16 @@ async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Resul
             }
         }
         Protocol::Smtp => {
-            stream.write_all(format!("220 {name} ESMTP\r\n").as_bytes()).await?;
+            stream
+                .write_all(format!("220 {name} ESMTP\r\n").as_bytes())
+                .await?;
             while let Some(text) = line(&mut stream).await? {
                 let end = verb(&text) == "QUIT";
-                let answer = if end { format!("221 {name} closing\r\n") } else { format!("250 {name}\r\n") };
+                let answer = if end {
+                    format!("221 {name} closing\r\n")
+                } else {
+                    format!("250 {name}\r\n")
+                };
                 stream.write_all(answer.as_bytes()).await?;
                 if end {
                     break;
@@ -125,7 +134,9 @@ async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Resul
 
 async fn ftp(stream: &mut BufReader<TcpStream>, name: &str, local: SocketAddr) -> io::Result<()> {
     let mut passive: Option<TcpListener> = None;
-    stream.write_all(format!("220 {name} FTP\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("220 {name} FTP\r\n").as_bytes())
+        .await?;
     while let Some(text) = line(stream).await? {
         let answer = match verb(&text).as_str() {
             "USER" => "331 any password\r\n".to_owned(),
@@ -140,7 +151,11 @@ async fn ftp(stream: &mut BufReader<TcpStream>, name: &str, local: SocketAddr) -
                     format!("229 Entering Extended Passive Mode (|||{port}|)\r\n")
                 } else {
                     let address = local.ip().to_canonical().to_string().replace('.', ",");
-                    format!("227 Entering Passive Mode ({address},{},{})\r\n", port >> 8, port & 0xff)
+                    format!(
+                        "227 Entering Passive Mode ({address},{},{})\r\n",
+                        port >> 8,
+                        port & 0xff
+                    )
                 }
             }
             "RETR" | "LIST" => match passive.take() {
@@ -166,7 +181,10 @@ async fn ftp(stream: &mut BufReader<TcpStream>, name: &str, local: SocketAddr) -
 
 /// The command's name in upper case.
 fn verb(text: &str) -> String {
-    text.split(' ').next().unwrap_or_default().to_ascii_uppercase()
+    text.split(' ')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_uppercase()
 }
 
 /// The next line without its end; none at the end of the stream.

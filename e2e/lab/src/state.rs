@@ -20,7 +20,9 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn of(lab: &str) -> Self {
-        Self { directory: paths::root().join("labs").join(lab) }
+        Self {
+            directory: paths::root().join("labs").join(lab),
+        }
     }
 
     pub(crate) fn exists(&self) -> bool {
@@ -49,17 +51,26 @@ impl State {
                 paths::make_directory(&self.node(&node.name).join(name))?;
             }
         }
-        paths::write(&self.path("topology.yaml"), serde_yaml::to_string(topology)?)
+        paths::write(
+            &self.path("topology.yaml"),
+            serde_yaml::to_string(topology)?,
+        )
     }
 
     pub(crate) fn topology(&self) -> Result<Topology> {
         let path = self.path("topology.yaml");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         serde_yaml::from_str(&text).with_context(|| format!("{}", path.display()))
     }
 
     /// Starts a process that stays when this one ends. `name` finds it again.
-    pub(crate) fn start(&self, name: &str, namespace: Option<&Namespace>, process: Process) -> Result<()> {
+    pub(crate) fn start(
+        &self,
+        name: &str,
+        namespace: Option<&Namespace>,
+        process: Process,
+    ) -> Result<()> {
         if self.is_running(name) {
             bail!("{name} is running already");
         }
@@ -74,10 +85,18 @@ impl State {
             .open(&log)
             .with_context(|| format!("cannot open {}", log.display()))?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(stdin).stdout(output.try_clone()?).stderr(output);
+        command
+            .args(arguments)
+            .stdin(stdin)
+            .stdout(output.try_clone()?)
+            .stderr(output);
         // A group of its own: an interrupt typed at this process is not meant for it.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut spawn = || command.spawn().with_context(|| format!("cannot start {}", Path::new(program).display()));
+        let mut spawn = || {
+            command
+                .spawn()
+                .with_context(|| format!("cannot start {}", Path::new(program).display()))
+        };
         let mut child = match namespace {
             Some(namespace) => namespace.within(&mut spawn)?,
             None => spawn()?,
@@ -90,20 +109,25 @@ impl State {
     }
 
     pub(crate) fn is_running(&self, name: &str) -> bool {
-        self.recorded(name).is_some_and(|record| record.is_running())
+        self.recorded(name)
+            .is_some_and(|record| record.is_running())
     }
 
     /// Kills a process that [`State::start`] started; fine when it does not run.
     pub(crate) fn stop(&self, name: &str) -> Result<()> {
         if let Some(record) = self.recorded(name) {
-            record.kill().with_context(|| format!("cannot stop {name}"))?;
+            record
+                .kill()
+                .with_context(|| format!("cannot stop {name}"))?;
             fs::remove_file(self.record(name))?;
         }
         Ok(())
     }
 
     pub(crate) fn stop_all(&self) -> Result<()> {
-        let Ok(entries) = fs::read_dir(self.path("processes")) else { return Ok(()) };
+        let Ok(entries) = fs::read_dir(self.path("processes")) else {
+            return Ok(());
+        };
         for entry in entries {
             self.stop(&entry?.file_name().to_string_lossy())?;
         }

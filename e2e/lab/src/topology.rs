@@ -36,14 +36,26 @@ impl Topology {
     /// Two directors, two web servers and a spare node on 192.168.1.0/24.
     #[must_use]
     pub fn s1() -> Self {
-        let nodes = [("lb-1", 129), ("lb-2", 128), ("web-1", 130), ("web-2", 131), ("spare-1", 132)];
+        let nodes = [
+            ("lb-1", 129),
+            ("lb-2", 128),
+            ("web-1", 130),
+            ("web-2", 131),
+            ("spare-1", 132),
+        ];
         Self::new(Ipv4Addr::new(192, 168, 1, 0), &nodes)
     }
 
     /// Two directors and three real servers on 172.28.14.0/24.
     #[must_use]
     pub fn s2() -> Self {
-        let nodes = [("lb-1", 11), ("lb-2", 12), ("rs-1", 13), ("rs-2", 14), ("rs-3", 15)];
+        let nodes = [
+            ("lb-1", 11),
+            ("lb-2", 12),
+            ("rs-1", 13),
+            ("rs-2", 14),
+            ("rs-3", 15),
+        ];
         Self::new(Ipv4Addr::new(172, 28, 14, 0), &nodes)
     }
 
@@ -51,7 +63,10 @@ impl Topology {
         let [a, b, c, _] = network.octets();
         let machines = |list: &[(&str, u8)]| {
             list.iter()
-                .map(|&(name, last)| Machine { name: name.to_owned(), address: Ipv4Addr::new(a, b, c, last) })
+                .map(|&(name, last)| Machine {
+                    name: name.to_owned(),
+                    address: Ipv4Addr::new(a, b, c, last),
+                })
                 .collect()
         };
         Self {
@@ -85,18 +100,37 @@ impl Topology {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<()> {
-        ensure!((16..=24).contains(&self.prefix_length), "prefixLength {}: 16 to 24 is wanted", self.prefix_length);
-        ensure!((1..=200).contains(&self.nodes.len()), "nodes: at least one and at most 200 are wanted");
+        ensure!(
+            (16..=24).contains(&self.prefix_length),
+            "prefixLength {}: 16 to 24 is wanted",
+            self.prefix_length
+        );
+        ensure!(
+            (1..=200).contains(&self.nodes.len()),
+            "nodes: at least one and at most 200 are wanted"
+        );
         let mut seen = vec![self.gateway()];
         let mut names = Vec::new();
         for machine in self.machines() {
             let Machine { name, address } = machine;
             let well_formed = (1..=11).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-            ensure!(well_formed, "name {name:?}: 1 to 11 lower-case letters, digits and '-' are wanted");
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            ensure!(
+                well_formed,
+                "name {name:?}: 1 to 11 lower-case letters, digits and '-' are wanted"
+            );
             ensure!(!names.contains(&name), "name {name:?} is given twice");
-            ensure!(self.contains(*address), "{name}: address {address} is not in the network {}", self.cidr());
-            ensure!(!seen.contains(address), "{name}: address {address} is taken");
+            ensure!(
+                self.contains(*address),
+                "{name}: address {address} is not in the network {}",
+                self.cidr()
+            );
+            ensure!(
+                !seen.contains(address),
+                "{name}: address {address} is taken"
+            );
             seen.push(*address);
             names.push(name);
         }
@@ -161,7 +195,10 @@ mod tests {
     #[test]
     fn a_topology_survives_yaml() {
         let text = serde_yaml::to_string(&Topology::s1()).unwrap();
-        assert_eq!(serde_yaml::from_str::<Topology>(&text).unwrap(), Topology::s1());
+        assert_eq!(
+            serde_yaml::from_str::<Topology>(&text).unwrap(),
+            Topology::s1()
+        );
     }
 
     #[test]
@@ -174,7 +211,10 @@ mod tests {
         assert!(refused(|t| t.nodes.clear()).contains("at least one"));
         assert!(refused(|t| t.nodes[0].name = "director-number-1".into()).contains("1 to 11"));
         assert!(refused(|t| t.nodes[0].address = t.nodes[1].address).contains("is taken"));
-        assert!(refused(|t| t.nodes[0].address = Ipv4Addr::new(10, 0, 0, 1)).contains("not in the network"));
+        assert!(
+            refused(|t| t.nodes[0].address = Ipv4Addr::new(10, 0, 0, 1))
+                .contains("not in the network")
+        );
         assert!(refused(|t| t.clients[0].name = "lb-1".into()).contains("twice"));
         assert!(refused(|t| t.clients[0].address = t.gateway()).contains("is taken"));
     }

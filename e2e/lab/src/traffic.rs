@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::serve::Protocol;
 
-pub use connections::{Connection, OpenConnections};
 pub(crate) use connections::open;
+pub use connections::{Connection, OpenConnections};
 pub use report::{Failure, Report, Request, Silence};
 pub use requests::RunningTraffic;
 pub(crate) use requests::start;
@@ -105,6 +105,11 @@ impl Connections {
     /// `count` connections with ten messages a second each; one that is silent for 30 seconds is dead.
     #[must_use]
     pub fn new(target: SocketAddr, count: usize) -> Self {
-        Self { target, count, interval: Duration::from_millis(100), timeout: Duration::from_secs(30) }
+        Self {
+            target,
+            count,
+            interval: Duration::from_millis(100),
+            timeout: Duration::from_secs(30),
+        }
     }
 }

@@ -22,8 +22,9 @@ impl Kernel {
     /// Program and arguments. The kernel is the first process of a PID namespace: one kernel is several
     /// processes, and killing that first one takes all of them away at once, as loss of power does.
     pub(crate) fn command_line(&self) -> Vec<OsString> {
-        let mut line: Vec<OsString> =
-            ["unshare", "--pid", "--fork", "--kill-child", "linux.uml"].map(OsString::from).into();
+        let mut line: Vec<OsString> = ["unshare", "--pid", "--fork", "--kill-child", "linux.uml"]
+            .map(OsString::from)
+            .into();
         line.push(format!("mem={}M", self.memory_mib).into());
         line.extend(["rootfstype=hostfs", "rootflags=/", "quiet"].map(OsString::from));
         line.push(word("init=", &self.init));

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::net::sockopt;
 use rustix::process::Signal;
 
 use super::{Kind, Request, frame, header};
@@ -35,6 +36,11 @@ impl Address {
             .within(|| Ok(TcpStream::connect_timeout(&self.socket, CONNECT_LIMIT)?))
             .context("the node's command channel does not answer")?;
         stream.set_nodelay(true)?;
+        // A node without power does not close its connections: silence for five seconds is the end of one.
+        sockopt::set_socket_keepalive(&stream, true)?;
+        sockopt::set_tcp_keepidle(&stream, Duration::from_secs(2))?;
+        sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(1))?;
+        sockopt::set_tcp_keepcnt(&stream, 3)?;
         let command = command.iter().map(|&word| word.to_owned()).collect();
         let mut request = serde_json::to_vec(&Request { command })?;
         request.push(b'\n');
@@ -46,13 +52,17 @@ impl Address {
 impl Remote {
     /// A second handle on the same command, for the thread that reads its output.
     pub(crate) fn try_clone(&self) -> Result<Self> {
-        Ok(Self { stream: self.stream.try_clone()? })
+        Ok(Self {
+            stream: self.stream.try_clone()?,
+        })
     }
 
     /// Sends the command's process group a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let number = u8::try_from(signal.as_raw())?;
-        (&self.stream).write_all(&frame(Kind::Signal, &[number])).context("the command has ended")
+        (&self.stream)
+            .write_all(&frame(Kind::Signal, &[number]))
+            .context("the command has ended")
     }
 
     /// Kills the command by ending the connection.
@@ -67,23 +77,33 @@ impl Remote {
         self.stream.set_read_timeout(Some(limit))?;
         let code = self.copy(&mut stdout, &mut stderr)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Output { code, stdout: text(&stdout), stderr: text(&stderr) })
+        Ok(Output {
+            code,
+            stdout: text(&stdout),
+            stderr: text(&stderr),
+        })
     }
 
     /// Copies the command's output as it comes and returns its exit status.
     pub(crate) fn copy(&self, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Result<i32> {
-        
         loop {
             let mut octets = [0; 5];
-            (&self.stream).read_exact(&mut octets).context("the command gave no exit status")?;
-            let Some((kind, length)) = header(octets) else { bail!("no frame begins with {octets:?}") };
+            (&self.stream)
+                .read_exact(&mut octets)
+                .context("the command gave no exit status")?;
+            let Some((kind, length)) = header(octets) else {
+                bail!("no frame begins with {octets:?}")
+            };
             let mut payload = vec![0; length];
             (&self.stream).read_exact(&mut payload)?;
             match kind {
                 Kind::Stdout => stdout.write_all(&payload).and_then(|()| stdout.flush())?,
                 Kind::Stderr => stderr.write_all(&payload).and_then(|()| stderr.flush())?,
                 Kind::Exit => {
-                    let octets = payload.as_slice().try_into().context("an exit status has four octets")?;
+                    let octets = payload
+                        .as_slice()
+                        .try_into()
+                        .context("an exit status has four octets")?;
                     return Ok(i32::from_be_bytes(octets));
                 }
                 Kind::Signal => bail!("a node sends no signal"),

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -22,7 +24,9 @@ const AFTER_END: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn serve(listen: SocketAddr) -> Result<()> {
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let listener = TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}"))?;
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
@@ -52,12 +56,22 @@ async fn session(mut stream: TcpStream) -> Result<()> {
         Ok(child) => child,
         Err(error) => {
             // The shell's convention for a program that cannot be run.
-            writer.write_all(&frame(Kind::Stderr, format!("{program}: {error}\n").as_bytes())).await?;
-            writer.write_all(&frame(Kind::Exit, &127_i32.to_be_bytes())).await?;
+            writer
+                .write_all(&frame(
+                    Kind::Stderr,
+                    format!("{program}: {error}\n").as_bytes(),
+                ))
+                .await?;
+            writer
+                .write_all(&frame(Kind::Exit, &127_i32.to_be_bytes()))
+                .await?;
             return Ok(());
         }
     };
-    let group = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("no process")?;
+    let group = child
+        .id()
+        .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
+        .context("no process")?;
 
     let (sender, mut frames) = mpsc::channel(16);
     if let Some(pipe) = child.stdout.take() {
@@ -89,7 +103,9 @@ async fn session(mut stream: TcpStream) -> Result<()> {
     while let Ok(Some(frame)) = tokio::time::timeout(AFTER_END, frames.recv()).await {
         writer.write_all(&frame).await?;
     }
-    writer.write_all(&frame(Kind::Exit, &exit_code(status).to_be_bytes())).await?;
+    writer
+        .write_all(&frame(Kind::Exit, &exit_code(status).to_be_bytes()))
+        .await?;
     Ok(())
 }
 
@@ -99,7 +115,10 @@ async fn next_signal<R: AsyncRead + Unpin>(mut reader: R) -> (R, Result<Signal>)
     let read = reader.read_exact(&mut octets).await;
     let signal = read.map_err(Into::into).and_then(|_| {
         let [header @ .., number] = octets;
-        anyhow::ensure!(super::header(header) == Some((Kind::Signal, 1)), "not a signal");
+        anyhow::ensure!(
+            super::header(header) == Some((Kind::Signal, 1)),
+            "not a signal"
+        );
         Signal::from_named_raw(number.into()).with_context(|| format!("no signal {number}"))
     });
     (reader, signal)

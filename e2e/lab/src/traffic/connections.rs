@@ -40,18 +40,29 @@ pub struct OpenConnections {
 /// Opens the connections; returns when each of them stands or has failed.
 pub(crate) fn open(namespace: Namespace, connections: Connections) -> Result<OpenConnections> {
     let (stop, stopped) = watch::channel(false);
-    let fresh = Connection { server: None, answers: 0, longest_wait: Duration::ZERO, broken: None };
+    let fresh = Connection {
+        server: None,
+        answers: 0,
+        longest_wait: Duration::ZERO,
+        broken: None,
+    };
     let record = Arc::new(Mutex::new(vec![fresh; connections.count]));
     let shared = Arc::clone(&record);
     let (opened, ready) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         namespace.enter()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let everybody = Arc::new(Barrier::new(connections.count + 1));
             let mut tasks = JoinSet::new();
             for index in 0..connections.count {
-                let holder = Holder { index, record: Arc::clone(&shared), connections: connections.clone() };
+                let holder = Holder {
+                    index,
+                    record: Arc::clone(&shared),
+                    connections: connections.clone(),
+                };
                 tasks.spawn(holder.hold(Arc::clone(&everybody), stopped.clone()));
             }
             everybody.wait().await;
@@ -62,17 +73,27 @@ pub(crate) fn open(namespace: Namespace, connections: Connections) -> Result<Ope
         Ok(())
     });
     if ready.recv().is_err() {
-        thread.join().ok().context("the connections' thread panicked")??;
+        thread
+            .join()
+            .ok()
+            .context("the connections' thread panicked")??;
         bail!("the connections were not opened");
     }
-    Ok(OpenConnections { stop, record, thread: Some(thread) })
+    Ok(OpenConnections {
+        stop,
+        record,
+        thread: Some(thread),
+    })
 }
 
 impl OpenConnections {
     /// What became of each connection by now.
     #[must_use]
     pub fn so_far(&self) -> Vec<Connection> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Closes all connections and tells what became of each.
@@ -82,7 +103,10 @@ impl OpenConnections {
     pub fn close(mut self) -> Result<Vec<Connection>> {
         self.stop.send_replace(true);
         if let Some(thread) = self.thread.take() {
-            thread.join().ok().context("the connections' thread panicked")??;
+            thread
+                .join()
+                .ok()
+                .context("the connections' thread panicked")??;
         }
         Ok(self.so_far())
     }
@@ -115,21 +139,33 @@ impl Holder {
     }
 
     async fn greet(&self) -> Result<BufReader<tokio::net::TcpStream>, Failure> {
-        let Connections { target, timeout: limit, .. } = self.connections;
+        let Connections {
+            target,
+            timeout: limit,
+            ..
+        } = self.connections;
         let mut stream = BufReader::new(connect(target, None, limit).await?);
-        let name = timeout(limit, line(&mut stream)).await.map_err(|_elapsed| Failure::AnswerTimeout)??;
+        let name = timeout(limit, line(&mut stream))
+            .await
+            .map_err(|_elapsed| Failure::AnswerTimeout)??;
         let name = name.ok_or(Failure::Closed)?;
         self.note(|connection| connection.server = Some(name));
         Ok(stream)
     }
 
     async fn converse(&self, mut stream: BufReader<tokio::net::TcpStream>) -> Result<(), Failure> {
-        let Connections { interval, timeout: limit, .. } = self.connections;
+        let Connections {
+            interval,
+            timeout: limit,
+            ..
+        } = self.connections;
         for number in 0_u64.. {
             let asked = Instant::now();
             let message = number.to_string();
             stream.write_all(format!("{message}\n").as_bytes()).await?;
-            let answer = timeout(limit, line(&mut stream)).await.map_err(|_elapsed| Failure::AnswerTimeout)??;
+            let answer = timeout(limit, line(&mut stream))
+                .await
+                .map_err(|_elapsed| Failure::AnswerTimeout)??;
             let answer = answer.ok_or(Failure::Closed)?;
             if answer != message {
                 return Err(Failure::Malformed(answer));

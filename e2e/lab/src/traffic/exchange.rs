@@ -16,12 +16,19 @@ pub(super) async fn connect(
     source: Option<IpAddr>,
     limit: Duration,
 ) -> Result<TcpStream, Failure> {
-    let socket = if target.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    let socket = if target.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
     socket.set_nodelay(true)?;
     if let Some(source) = source {
         socket.bind((source, 0).into())?;
     }
-    timeout(limit, socket.connect(target)).await.map_err(|_elapsed| Failure::ConnectTimeout)?.map_err(Into::into)
+    timeout(limit, socket.connect(target))
+        .await
+        .map_err(|_elapsed| Failure::ConnectTimeout)?
+        .map_err(Into::into)
 }
 
 /// Asks and returns the name of the server.
@@ -40,7 +47,9 @@ pub(super) async fn ask(
             Protocol::Ftp => ftp(stream, target, limit).await,
         }
     };
-    timeout(limit, dialogue).await.map_err(|_elapsed| Failure::AnswerTimeout)?
+    timeout(limit, dialogue)
+        .await
+        .map_err(|_elapsed| Failure::AnswerTimeout)?
 }
 
 type Stream = BufReader<TcpStream>;
@@ -79,7 +88,11 @@ async fn ftp(stream: Stream, target: SocketAddr, limit: Duration) -> Result<Stri
     let (_, stream) = reply(stream, "226").await?;
     command(stream, "QUIT", "221").await?;
     // Control and data connection that reach different servers are a failure of the load balancer.
-    if first_word(&name)? == server { Ok(server) } else { Err(Failure::Malformed(format!("data from {name}"))) }
+    if first_word(&name)? == server {
+        Ok(server)
+    } else {
+        Err(Failure::Malformed(format!("data from {name}")))
+    }
 }
 
 async fn command(mut stream: Stream, words: &str, code: &str) -> Result<(String, Stream), Failure> {
@@ -89,7 +102,11 @@ async fn command(mut stream: Stream, words: &str, code: &str) -> Result<(String,
 
 async fn reply(stream: Stream, code: &str) -> Result<(String, Stream), Failure> {
     let (text, stream) = expect(stream).await?;
-    if text.starts_with(code) { Ok((text, stream)) } else { Err(Failure::Malformed(text)) }
+    if text.starts_with(code) {
+        Ok((text, stream))
+    } else {
+        Err(Failure::Malformed(text))
+    }
 }
 
 async fn expect(mut stream: Stream) -> Result<(String, Stream), Failure> {
@@ -107,7 +124,8 @@ fn second_word(text: &str) -> Result<String, Failure> {
 
 fn word(text: &str, index: usize) -> Result<String, Failure> {
     let word = text.split_whitespace().nth(index);
-    word.map(str::to_owned).ok_or_else(|| Failure::Malformed(text.to_owned()))
+    word.map(str::to_owned)
+        .ok_or_else(|| Failure::Malformed(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -118,18 +136,30 @@ mod tests {
     /// A request of each protocol to this crate's own server.
     #[tokio::test]
     async fn each_protocol_tells_the_server_by_name() {
-        for protocol in [Protocol::Http, Protocol::Echo, Protocol::Smtp, Protocol::Ftp] {
+        for protocol in [
+            Protocol::Http,
+            Protocol::Echo,
+            Protocol::Smtp,
+            Protocol::Ftp,
+        ] {
             let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let target = free.local_addr().unwrap();
             drop(free);
             let (ready, listening) = tokio::sync::oneshot::channel();
             let server = tokio::spawn(async move {
-                serve("web-1", protocol, &[target], || ready.send(()).map_err(|()| std::io::Error::other("gone"))).await
+                serve("web-1", protocol, &[target], || {
+                    ready.send(()).map_err(|()| std::io::Error::other("gone"))
+                })
+                .await
             });
             listening.await.unwrap();
             let limit = Duration::from_secs(5);
             let stream = connect(target, None, limit).await.unwrap();
-            assert_eq!(ask(stream, protocol, target, limit).await, Ok("web-1".to_owned()), "{protocol}");
+            assert_eq!(
+                ask(stream, protocol, target, limit).await,
+                Ok("web-1".to_owned()),
+                "{protocol}"
+            );
             server.abort();
         }
     }
@@ -140,8 +170,14 @@ mod tests {
         let target = free.local_addr().unwrap();
         let limit = Duration::from_millis(50);
         let stream = connect(target, None, limit).await.unwrap();
-        assert_eq!(ask(stream, Protocol::Http, target, limit).await, Err(Failure::AnswerTimeout));
+        assert_eq!(
+            ask(stream, Protocol::Http, target, limit).await,
+            Err(Failure::AnswerTimeout)
+        );
         drop(free);
-        assert_eq!(connect(target, None, limit).await.unwrap_err(), Failure::Refused);
+        assert_eq!(
+            connect(target, None, limit).await.unwrap_err(),
+            Failure::Refused
+        );
     }
 }

@@ -87,14 +87,25 @@ impl Report {
     /// Requests that were begun at `since` or later.
     #[must_use]
     pub fn since(&self, since: Instant) -> Self {
-        Self { requests: self.requests.iter().filter(|request| request.started >= since).cloned().collect() }
+        Self {
+            requests: self
+                .requests
+                .iter()
+                .filter(|request| request.started >= since)
+                .cloned()
+                .collect(),
+        }
     }
 
     /// How many requests each server answered.
     #[must_use]
     pub fn per_server(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
-        for server in self.requests.iter().filter_map(|request| request.fate.as_ref().ok()) {
+        for server in self
+            .requests
+            .iter()
+            .filter_map(|request| request.fate.as_ref().ok())
+        {
             *counts.entry(server.as_str()).or_default() += 1;
         }
         counts
@@ -104,7 +115,11 @@ impl Report {
     #[must_use]
     pub fn failures(&self) -> BTreeMap<&Failure, usize> {
         let mut counts = BTreeMap::new();
-        for failure in self.requests.iter().filter_map(|request| request.fate.as_ref().err()) {
+        for failure in self
+            .requests
+            .iter()
+            .filter_map(|request| request.fate.as_ref().err())
+        {
             *counts.entry(failure).or_default() += 1;
         }
         counts
@@ -113,20 +128,30 @@ impl Report {
     /// How many requests failed.
     #[must_use]
     pub fn failed(&self) -> usize {
-        self.requests.iter().filter(|request| request.fate.is_err()).count()
+        self.requests
+            .iter()
+            .filter(|request| request.fate.is_err())
+            .count()
     }
 
     /// The longest time between two answers that follow each other: the gap of a failover. None with fewer than
     /// two answers.
     #[must_use]
     pub fn longest_silence(&self) -> Option<Silence> {
-        let mut answers: Vec<Instant> =
-            self.requests.iter().filter(|request| request.fate.is_ok()).map(Request::ended).collect();
+        let mut answers: Vec<Instant> = self
+            .requests
+            .iter()
+            .filter(|request| request.fate.is_ok())
+            .map(Request::ended)
+            .collect();
         answers.sort_unstable();
         answers
             .windows(2)
             .filter_map(|pair| match pair {
-                [begin, end] => Some(Silence { begin: *begin, length: *end - *begin }),
+                [begin, end] => Some(Silence {
+                    begin: *begin,
+                    length: *end - *begin,
+                }),
                 _ => None,
             })
             .max_by_key(|silence| silence.length)
@@ -136,14 +161,22 @@ impl Report {
     #[must_use]
     pub fn last_answered_by(&self, server: &str) -> Option<Instant> {
         let answered = |request: &&Request| request.fate.as_deref() == Ok(server);
-        self.requests.iter().filter(answered).map(|request| request.started).max()
+        self.requests
+            .iter()
+            .filter(answered)
+            .map(|request| request.started)
+            .max()
     }
 
     /// When the first answer of this server came.
     #[must_use]
     pub fn first_answer_of(&self, server: &str) -> Option<Instant> {
         let answered = |request: &&Request| request.fate.as_deref() == Ok(server);
-        self.requests.iter().filter(answered).map(Request::ended).min()
+        self.requests
+            .iter()
+            .filter(answered)
+            .map(Request::ended)
+            .min()
     }
 }
 
@@ -157,7 +190,11 @@ impl fmt::Display for Report {
             writeln!(f, "{count:>8} failed: {failure}")?;
         }
         if let Some(silence) = self.longest_silence() {
-            write!(f, "{:>8} ms longest time without an answer", silence.length.as_millis())?;
+            write!(
+                f,
+                "{:>8} ms longest time without an answer",
+                silence.length.as_millis()
+            )?;
         }
         Ok(())
     }
@@ -173,7 +210,9 @@ mod tests {
             latency: Duration::from_millis(*latency),
             fate: fate.clone().map(str::to_owned),
         };
-        Report { requests: requests.iter().map(request).collect() }
+        Report {
+            requests: requests.iter().map(request).collect(),
+        }
     }
 
     #[test]
@@ -182,7 +221,12 @@ mod tests {
         // The second request began in the outage and was answered late, by a repeated SYN.
         let report = report(
             start,
-            &[(0, 2, Ok("a")), (10, 1000, Ok("b")), (20, 500, Err(Failure::ConnectTimeout)), (700, 2, Ok("b"))],
+            &[
+                (0, 2, Ok("a")),
+                (10, 1000, Ok("b")),
+                (20, 500, Err(Failure::ConnectTimeout)),
+                (700, 2, Ok("b")),
+            ],
         );
         let silence = report.longest_silence().unwrap();
         assert_eq!(silence.begin, start + Duration::from_millis(2));
@@ -191,7 +235,10 @@ mod tests {
 
     #[test]
     fn one_answer_makes_no_silence() {
-        assert_eq!(report(Instant::now(), &[(0, 1, Ok("a"))]).longest_silence(), None);
+        assert_eq!(
+            report(Instant::now(), &[(0, 1, Ok("a"))]).longest_silence(),
+            None
+        );
         assert_eq!(Report::default().longest_silence(), None);
     }
 
@@ -200,15 +247,33 @@ mod tests {
         let start = Instant::now();
         let report = report(
             start,
-            &[(0, 1, Ok("a")), (1, 1, Ok("b")), (2, 1, Ok("a")), (3, 1, Err(Failure::Reset)), (9, 1, Ok("a"))],
+            &[
+                (0, 1, Ok("a")),
+                (1, 1, Ok("b")),
+                (2, 1, Ok("a")),
+                (3, 1, Err(Failure::Reset)),
+                (9, 1, Ok("a")),
+            ],
         );
         assert_eq!(report.per_server(), BTreeMap::from([("a", 3), ("b", 1)]));
         assert_eq!(report.failures(), BTreeMap::from([(&Failure::Reset, 1)]));
         assert_eq!(report.failed(), 1);
-        assert_eq!(report.last_answered_by("a"), Some(start + Duration::from_millis(9)));
-        assert_eq!(report.first_answer_of("b"), Some(start + Duration::from_millis(2)));
+        assert_eq!(
+            report.last_answered_by("a"),
+            Some(start + Duration::from_millis(9))
+        );
+        assert_eq!(
+            report.first_answer_of("b"),
+            Some(start + Duration::from_millis(2))
+        );
         assert_eq!(report.first_answer_of("c"), None);
-        assert_eq!(report.since(start + Duration::from_millis(3)).requests.len(), 2);
+        assert_eq!(
+            report
+                .since(start + Duration::from_millis(3))
+                .requests
+                .len(),
+            2
+        );
     }
 
     #[test]
@@ -216,7 +281,10 @@ mod tests {
         let failure = |kind: io::ErrorKind| Failure::from(io::Error::from(kind));
         assert_eq!(failure(io::ErrorKind::ConnectionRefused), Failure::Refused);
         assert_eq!(failure(io::ErrorKind::BrokenPipe), Failure::Reset);
-        assert_eq!(failure(io::ErrorKind::HostUnreachable), Failure::Unreachable);
+        assert_eq!(
+            failure(io::ErrorKind::HostUnreachable),
+            Failure::Unreachable
+        );
         assert_eq!(failure(io::ErrorKind::UnexpectedEof), Failure::Closed);
     }
 }

@@ -38,15 +38,24 @@ pub(crate) fn start(namespace: Namespace, traffic: Traffic) -> Result<RunningTra
         // A receiver that is gone has its error already.
         _ = entered.send(());
         // One thread: every socket is made in the namespace.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(send(traffic, stopped, shared));
         Ok(())
     });
     if ready.recv().is_err() {
-        thread.join().ok().context("the traffic's thread panicked")??;
+        thread
+            .join()
+            .ok()
+            .context("the traffic's thread panicked")??;
         bail!("the traffic did not start");
     }
-    Ok(RunningTraffic { stop, record, thread: Some(thread) })
+    Ok(RunningTraffic {
+        stop,
+        record,
+        thread: Some(thread),
+    })
 }
 
 impl RunningTraffic {
@@ -60,7 +69,11 @@ impl RunningTraffic {
     ///
     /// # Errors
     /// When it does not within `limit`; the message is the report.
-    pub fn wait_until(&self, limit: Duration, condition: impl Fn(&Report) -> bool) -> Result<Report> {
+    pub fn wait_until(
+        &self,
+        limit: Duration,
+        condition: impl Fn(&Report) -> bool,
+    ) -> Result<Report> {
         let deadline = Instant::now() + limit;
         let mut requests = self.record.lock();
         loop {
@@ -101,7 +114,10 @@ impl RunningTraffic {
 
     fn finish(&mut self) -> Result<Report> {
         if let Some(thread) = self.thread.take() {
-            thread.join().ok().context("the traffic's thread panicked")??;
+            thread
+                .join()
+                .ok()
+                .context("the traffic's thread panicked")??;
         }
         Ok(self.so_far())
     }
@@ -135,7 +151,7 @@ async fn send(traffic: Traffic, mut stopped: watch::Receiver<bool>, record: Arc<
     let wanted = traffic.requests;
     let mut under_way = JoinSet::new();
     let mut begun = 0;
-    let mut begin = |under_way: &mut JoinSet<()>| {
+    let mut begin_one = |under_way: &mut JoinSet<()>| {
         begun += 1;
         let (traffic, record) = (Arc::clone(&traffic), Arc::clone(&record));
         under_way.spawn(async move { record.push(request(&traffic).await) });
@@ -158,7 +174,7 @@ async fn send(traffic: Traffic, mut stopped: watch::Receiver<bool>, record: Arc<
         tokio::select! {
             _ = stopped.changed() => break,
             Some(_) = under_way.join_next() => {}
-            () = due(ticks.as_mut()), if under_way.len() < limit => more = begin(&mut under_way),
+            () = due(ticks.as_mut()), if under_way.len() < limit => more = begin_one(&mut under_way),
         }
     }
     while under_way.join_next().await.is_some() {}
@@ -175,8 +191,18 @@ async fn request(traffic: &Traffic) -> Request {
     let started = Instant::now();
     let fate = async {
         let stream = connect(traffic.target, traffic.source, traffic.connect_timeout).await?;
-        ask(stream, traffic.protocol, traffic.target, traffic.answer_timeout).await
+        ask(
+            stream,
+            traffic.protocol,
+            traffic.target,
+            traffic.answer_timeout,
+        )
+        .await
     };
     let fate = fate.await;
-    Request { started, latency: started.elapsed(), fate }
+    Request {
+        started,
+        latency: started.elapsed(),
+        fate,
+    }
 }
