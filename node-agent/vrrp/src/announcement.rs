@@ -13,7 +13,7 @@ mod tests;
 pub type HardwareAddress = [u8; 6];
 
 const BROADCAST: HardwareAddress = [0xff; 6];
-/// ff02::1 as Ethernet multicast (RFC 2464 section 7).
+/// `ff02::1` as Ethernet multicast (RFC 2464 section 7).
 const ALL_NODES_HARDWARE: HardwareAddress = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;

@@ -1,4 +1,4 @@
-//! The Internet checksum (RFC 1071) and what VRRP and ICMPv6 compute it over.
+//! The Internet checksum (RFC 1071) and what VRRP and `ICMPv6` compute it over.
 
 use std::net::IpAddr;
 
