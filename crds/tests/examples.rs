@@ -1,18 +1,32 @@
-//! Every manifest under `examples/` is what its kind says, to the last field, and what the READMEs
-//! show stands in the manifests.
+//! Every manifest under `examples/` and in the README is what its kind says, to the last field, and
+//! passes its rules; what the examples' READMEs show stands in their manifests.
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "YAML values answer a missing key with null"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends where its premise fails"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::core::cel::Validator;
 use lvs_crds::v1alpha1::{DirectorPair, RealServer, VirtualService};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 fn directories() -> Vec<PathBuf> {
-    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let mut directories: Vec<PathBuf> = fs::read_dir(examples)
+    let mut directories: Vec<PathBuf> = fs::read_dir(repository().join("examples"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.is_dir())
@@ -45,6 +59,29 @@ fn objects(directory: &Path) -> Vec<(PathBuf, Value)> {
         }
     }
     objects
+}
+
+/// The objects of the blocks marked as YAML.
+fn shown_in(readme: &Path) -> Vec<Value> {
+    fs::read_to_string(readme)
+        .unwrap()
+        .split("```yaml\n")
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap())
+        .flat_map(documents)
+        .collect()
+}
+
+/// All objects that the repository shows to people.
+fn all_objects() -> Vec<(PathBuf, Value)> {
+    let readme = repository().join("README.md");
+    let shown = shown_in(&readme);
+    assert!(!shown.is_empty(), "the README shows no object");
+    directories()
+        .iter()
+        .flat_map(|directory| objects(directory))
+        .chain(shown.into_iter().map(|object| (readme.clone(), object)))
+        .collect()
 }
 
 /// Reads an object into its type and writes it again: a field that the type does not have is lost,
@@ -102,6 +139,22 @@ fn every_manifest_is_what_its_kind_says() {
 }
 
 #[test]
+fn every_manifest_passes_the_rules_of_its_kind() {
+    for crd in lvs_crds::definition::all() {
+        let schema = crd.spec.versions[0].schema.as_ref().unwrap();
+        let schema = serde_json::to_value(schema.open_api_v3_schema.as_ref().unwrap()).unwrap();
+        for (file, object) in all_objects() {
+            if object["kind"] == *crd.spec.names.kind {
+                let object = serde_json::to_value(&object).unwrap();
+                let name = &object["metadata"]["name"];
+                let result = Validator::new().validate_with_defaults(&schema, &object, None);
+                assert!(result.is_ok(), "{}: {name}: {result:?}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
 fn an_unknown_field_is_noticed() {
     for (file, mut object) in directories()
         .iter()
@@ -122,16 +175,10 @@ fn an_unknown_field_is_noticed() {
 #[test]
 fn the_readmes_show_what_the_manifests_say() {
     for directory in directories() {
-        let readme = fs::read_to_string(directory.join("README.md")).unwrap();
+        let shown = shown_in(&directory.join("README.md"));
         let objects: Vec<Value> = objects(&directory)
             .into_iter()
             .map(|(_, object)| object)
-            .collect();
-        let shown: Vec<Value> = readme
-            .split("```yaml\n")
-            .skip(1)
-            .map(|block| block.split("```").next().unwrap())
-            .flat_map(documents)
             .collect();
         for kind in ["DirectorPair", "VirtualService", "RealServer"] {
             assert!(
