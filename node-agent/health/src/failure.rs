@@ -1,7 +1,6 @@
 //! Why a probe did not succeed.
 
 use std::io;
-use std::mem::discriminant;
 use std::time::Duration;
 
 use crate::escape::Excerpt;
@@ -73,11 +72,33 @@ impl Failure {
         matches!(self, Self::NotRun(_))
     }
 
-    /// Whether both failures are of the same kind, whatever their details.
+    /// Whether both failures tell a person the same.
+    ///
+    /// A host that is off makes the probes of this director time out or, once its neighbour entry
+    /// has failed, end with "no route to host", in turn. That is one thing, and so is a wrong answer
+    /// with another time of day in it.
     #[must_use]
     pub fn same_kind(&self, other: &Self) -> bool {
-        discriminant(self) == discriminant(other)
+        self.kind() == other.kind()
     }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::NoAnswer(_) | Self::Unreachable(_) => Kind::Host,
+            Self::Refused | Self::Reset => Kind::Port,
+            Self::Silent { .. } | Self::Unexpected { .. } => Kind::Application,
+            Self::NotRun(_) => Kind::Local,
+        }
+    }
+}
+
+/// What it is that does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Host,
+    Port,
+    Application,
+    Local,
 }
 
 /// Text of an error without the "(os error 24)" that Rust appends.
