@@ -1,0 +1,50 @@
+//! A node's plan together with the slices that belong to it.
+
+use std::collections::BTreeMap;
+
+use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec, PoolPlan, ServicePlan, revision};
+use serde::{Deserialize, Serialize};
+
+/// Everything that one node is told to be. It is handed on, and kept on disk, as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanBundle {
+    /// Name of the node, which is the name of its `NodePlan`.
+    pub name: String,
+    /// Spec of the `NodePlan`.
+    pub plan: NodePlanSpec,
+    /// `metadata.generation` of the `NodePlan`.
+    pub generation: i64,
+    /// Specs of the pair's `PlanSlice`s by object name; empty on a node that is no director.
+    pub slices: BTreeMap<String, PlanSliceSpec>,
+}
+
+impl PlanBundle {
+    /// Whether the slices are the ones that the plan speaks of. A node that is no director needs
+    /// none.
+    #[must_use]
+    pub fn has_its_slices(&self) -> bool {
+        let digests = self
+            .slices
+            .iter()
+            .map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
+        self.plan
+            .director
+            .as_ref()
+            .is_none_or(|director| director.slices_digest == revision::slices_digest(digests))
+    }
+
+    /// The virtual services that this node balances: none unless it is a director.
+    pub fn services(&self) -> impl Iterator<Item = &ServicePlan> {
+        self.balanced().flat_map(|slice| &slice.services)
+    }
+
+    /// The pools that the services draw from.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolPlan> {
+        self.balanced().flat_map(|slice| &slice.pools)
+    }
+
+    fn balanced(&self) -> impl Iterator<Item = &PlanSliceSpec> {
+        let is_director = self.plan.director.is_some();
+        self.slices.values().filter(move |_| is_director)
+    }
+}

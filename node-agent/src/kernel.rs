@@ -1,0 +1,3 @@
+//! Thin shells around what the kernel offers. They decide nothing.
+
+pub mod sysctls;

@@ -1,0 +1,74 @@
+//! What the loop says about the node: the parts of `NodePlan.status` that it knows, and drift.
+
+use lvs_crds::v1alpha1::{InstanceReport, UnhealthyServer};
+
+/// State of the node after a pass of the loop. Two equal reports mean the same status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Generation of the plan that this report speaks of; -1 before the first plan.
+    pub observed_generation: i64,
+    /// The plan's revision, once the kernel equals the plan.
+    pub applied_revision: Option<String>,
+    /// State of the VRRP instances.
+    pub instances: Vec<InstanceReport>,
+    /// Members whose checks fail, at most [`Report::MAX_UNHEALTHY`].
+    pub unhealthy: Vec<UnhealthyServer>,
+    /// How many members' checks fail, also those beyond the list.
+    pub unhealthy_count: usize,
+    /// Conditions, without times: whoever publishes them adds those.
+    pub conditions: Vec<ReportedCondition>,
+}
+
+impl Report {
+    /// Longest list of unhealthy members: what the status can hold.
+    pub const MAX_UNHEALTHY: usize = 256;
+
+    /// The report of an agent that has no plan yet.
+    #[must_use]
+    pub fn unobserved() -> Self {
+        Self {
+            observed_generation: -1,
+            ..Self::default()
+        }
+    }
+}
+
+/// A condition without its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportedCondition {
+    /// Type, see [`lvs_crds::v1alpha1::condition`].
+    pub type_: &'static str,
+    /// Whether it holds.
+    pub status: bool,
+    /// One word in `CamelCase`.
+    pub reason: &'static str,
+    /// What a person should know, and do.
+    pub message: String,
+}
+
+/// Something that was not as the last successful pass had left it, and has been repaired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// What it belongs to.
+    pub subject: Subject,
+    /// One word in `CamelCase`.
+    pub reason: &'static str,
+    /// What was found, as the commands that repaired it.
+    pub message: String,
+}
+
+/// What an Event is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The node itself: its `NodePlan`.
+    Node,
+    /// A virtual service.
+    VirtualService {
+        /// Namespace of the object.
+        namespace: String,
+        /// Name of the object.
+        name: String,
+        /// UID of the object.
+        uid: String,
+    },
+}
