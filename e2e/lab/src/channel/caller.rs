@@ -41,6 +41,7 @@ impl Address {
         sockopt::set_tcp_keepidle(&stream, Duration::from_secs(2))?;
         sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(1))?;
         sockopt::set_tcp_keepcnt(&stream, 3)?;
+        sockopt::set_tcp_user_timeout(&stream, 5000)?;
         let command = command.iter().map(|&word| word.to_owned()).collect();
         let mut request = serde_json::to_vec(&Request { command })?;
         request.push(b'\n');
