@@ -11,6 +11,10 @@
 //! Nothing here is global, asynchronous or aware of Kubernetes. There is no flush: the table may hold services of
 //! others, so services are deleted one by one, by their keys.
 
+#[cfg(test)]
+mod arbitrary;
+#[cfg(test)]
+mod captured;
 pub mod client;
 mod command;
 mod error;

@@ -136,5 +136,22 @@ fn missing(attribute: &'static str) -> impl FnOnce() -> DecodeError {
     move || format!("attribute {attribute} is missing").into()
 }
 
+/// Reads everything in a message that can be read, for tests of robustness.
+#[cfg(test)]
+pub(crate) fn read_all(message: &Message) {
+    let _ = (
+        read_info(&message.attributes),
+        read_timeouts(&message.attributes),
+    );
+    for attribute in &message.attributes {
+        match attribute {
+            Attribute::Service(attributes) => drop(read_service(attributes)),
+            Attribute::Destination(attributes) => drop(read_destination(attributes, Family::Ipv4)),
+            Attribute::Daemon(attributes) => drop(read_daemon(attributes)),
+            _ => {}
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

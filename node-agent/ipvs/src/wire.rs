@@ -19,6 +19,4 @@ pub use service::ServiceAttribute;
 pub use stats::{Counter, StatsAttribute};
 
 #[cfg(test)]
-pub(crate) mod arbitrary;
-#[cfg(test)]
 mod tests;
