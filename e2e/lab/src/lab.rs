@@ -73,7 +73,7 @@ impl Lab {
         let state = State::of(&name);
         ensure!(
             !state.exists(),
-            "a lab named {name} exists: attach to it, or remove it by `lab down {name}`"
+            "a lab named {name} exists: attach to it, or remove it by `lab down --name {name}`"
         );
         for hidden in ["/run", "/var/lib", "/var/log"] {
             let place = state.directory.display();
