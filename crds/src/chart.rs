@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde::Serialize;
 use thiserror::Error;
 
 /// Why a template cannot be written.
@@ -26,6 +27,35 @@ pub enum Error {
     },
 }
 
+/// A value as YAML that every parser reads alike.
+///
+/// Helm and kubectl read YAML 1.1, where `Off` without quotes is the boolean false; the serialiser
+/// writes YAML 1.2, where it is a string and needs none.
+///
+/// # Errors
+/// When the value cannot be written as YAML.
+pub fn yaml(value: &impl Serialize) -> Result<String, serde_yaml::Error> {
+    let text = serde_yaml::to_string(value)?;
+    Ok(text.lines().fold(String::new(), |mut quoted, line| {
+        let start = ["- ", ": "]
+            .iter()
+            .filter_map(|mark| line.rfind(mark))
+            .max()
+            .map_or(0, |at| at + 2);
+        let (before, scalar) = line.split_at(start);
+        // Writing to a String cannot fail.
+        let _ = if BOOLEANS_OF_YAML_1_1.contains(&scalar.to_ascii_lowercase().as_str()) {
+            writeln!(quoted, "{before}'{scalar}'")
+        } else {
+            writeln!(quoted, "{line}")
+        };
+        quoted
+    }))
+}
+
+/// Words that are booleans in YAML 1.1 and strings in YAML 1.2.
+const BOOLEANS_OF_YAML_1_1: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+
 /// File name of a definition's template.
 #[must_use]
 pub fn file_name(crd: &CustomResourceDefinition) -> String {
@@ -38,7 +68,7 @@ pub fn file_name(crd: &CustomResourceDefinition) -> String {
 /// When the definition cannot be written as YAML, or has a text that Helm would interpret.
 pub fn template(crd: &CustomResourceDefinition) -> Result<String, Error> {
     let plural = || crd.spec.names.plural.clone();
-    let spec = serde_yaml::to_string(&crd.spec).map_err(|source| Error::Yaml {
+    let spec = yaml(&crd.spec).map_err(|source| Error::Yaml {
         plural: plural(),
         source,
     })?;

@@ -28,7 +28,7 @@ fn print() -> Result<(), Box<dyn Error>> {
     let mut output = io::stdout().lock();
     for crd in definition::all() {
         writeln!(output, "---")?;
-        output.write_all(serde_yaml::to_string(&crd)?.as_bytes())?;
+        output.write_all(chart::yaml(&crd)?.as_bytes())?;
     }
     Ok(())
 }
