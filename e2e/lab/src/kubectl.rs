@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::command::run;
-use crate::lab::{Lab, READY_LIMIT, poll};
+use crate::lab::Lab;
+use crate::poll::{READY_LIMIT, poll};
 
 /// What the API says of a node.
 #[derive(Debug, PartialEq, Eq)]

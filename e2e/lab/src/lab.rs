@@ -1,27 +1,22 @@
 //! The whole cluster: up, attach, down, and the parts that belong to no single machine.
 
+mod bring_up;
+
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::client::Client;
-use crate::command::{Output, run};
+use crate::command::Output;
 use crate::control_plane::{API_SERVER, ControlPlane};
-use crate::network::{API_CLUSTER_IP, Network};
+use crate::network::Network;
 use crate::node::Node;
 use crate::paths::{self, tool};
-use crate::progress::Progress;
-use crate::state::{Process, State};
+use crate::state::State;
 use crate::topology::Topology;
-use crate::{image, kubectl};
-
-/// How long the API server and the nodes may take to become ready.
-pub(crate) const READY_LIMIT: Duration = Duration::from_secs(180);
 
 /// A running lab. It goes on running when the value is dropped; [`Lab::down`] ends it.
 #[derive(Debug, Clone)]
@@ -98,49 +93,6 @@ impl Lab {
             )
         })?;
         Ok(lab)
-    }
-
-    fn bring_up(&self, images: &[PathBuf]) -> Result<()> {
-        let progress = Progress::start();
-        let Shared {
-            topology,
-            state,
-            network,
-            ..
-        } = &*self.shared;
-        state.create(topology)?;
-        fs::copy(paths::own_binary()?, state.path("lab"))
-            .context("cannot copy the lab's own program")?;
-        image::pause(&tool("pause")?, &state.path("images/pause.tar"))?;
-        for (index, archive) in images.iter().enumerate() {
-            self.keep_image(archive, &format!("{index:03}"))?;
-        }
-        network.up(topology)?;
-        let control = self.control_plane();
-        control.prepare(topology)?;
-        self.open_door(&control)?;
-        progress.say(&format!(
-            "network {} and certificates made",
-            topology.cidr()
-        ));
-
-        control.start_etcd()?;
-        control.start_api_server()?;
-        for node in self.nodes() {
-            node.prepare()?;
-            node.start()?;
-        }
-        progress.say(&format!("{} nodes booting", topology.nodes.len()));
-        self.wait_api_ready()?;
-        control.start_controllers()?;
-        progress.say("API server ready");
-        for node in self.nodes() {
-            node.wait_ready()?;
-            progress.say(&format!("{} Ready", node.name()));
-        }
-        kubectl::wait_default_service_account(self)?;
-        progress.say(&format!("up; kubeconfig: {}", self.kubeconfig().display()));
-        Ok(())
     }
 
     /// The lab of that name, brought up by this or another process.
@@ -356,76 +308,4 @@ impl Lab {
             address: topology.gateway(),
         }
     }
-
-    /// Starts the proxy that leads from the machine to the API server, and writes the kubeconfig that uses it.
-    fn open_door(&self, control: &ControlPlane<'_>) -> Result<()> {
-        let Shared { state, network, .. } = &*self.shared;
-        let listener = TcpListener::bind("127.0.0.1:0").context("no port of 127.0.0.1 is free")?;
-        let door: SocketAddr = listener.local_addr()?;
-        let target = format!("{API_CLUSTER_IP}:443");
-        let line = [
-            paths::own_binary()?.into_os_string(),
-            "proxy".into(),
-            "--namespace".into(),
-            network.control().name.into(),
-            "--target".into(),
-            target.into(),
-        ];
-        let stdin = Stdio::from(std::os::fd::OwnedFd::from(listener));
-        state.start(
-            "proxy",
-            None,
-            Process {
-                line: line.into(),
-                stdin,
-                log: state.path("control/proxy.log"),
-            },
-        )?;
-        paths::write(
-            &state.kubeconfig(),
-            control.kubeconfig(&format!("https://{door}"), "admin")?,
-        )
-    }
-
-    fn wait_api_ready(&self) -> Result<()> {
-        let kubeconfig = self.kubeconfig().display().to_string();
-        let kubectl = tool("kubectl")?.display().to_string();
-        poll(
-            READY_LIMIT,
-            Duration::from_millis(200),
-            "the API server",
-            || {
-                if !self.apiserver_is_running() {
-                    bail!("the API server has ended; its log is control/kube-apiserver.log");
-                }
-                let arguments = [
-                    "--kubeconfig",
-                    &kubeconfig,
-                    "get",
-                    "--raw",
-                    "/readyz",
-                    "--request-timeout=2s",
-                ];
-                Ok(run(&kubectl, &arguments).is_ok())
-            },
-        )
-    }
-}
-
-/// Asks `ready` again and again until it says yes.
-pub(crate) fn poll(
-    limit: Duration,
-    pause: Duration,
-    what: &str,
-    mut ready: impl FnMut() -> Result<bool>,
-) -> Result<()> {
-    let deadline = Instant::now() + limit;
-    while !ready()? {
-        if Instant::now() > deadline {
-            bail!("{what} is not ready after {} s", limit.as_secs());
-        }
-        // Neither the API nor a kernel that boots tells us by itself.
-        std::thread::sleep(pause);
-    }
-    Ok(())
 }

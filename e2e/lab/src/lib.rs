@@ -21,6 +21,7 @@ mod network;
 mod node;
 mod node_files;
 mod paths;
+mod poll;
 mod process;
 mod progress;
 pub mod proxy;

@@ -7,9 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use lvs_lab::serve::Protocol;
 use lvs_lab::topology::Machine;
-use lvs_lab::traffic::{Connections, Failure, Load, Traffic};
+use lvs_lab::traffic::{Connections, Failure, Load, Report, Traffic};
 use lvs_lab::{Direction, Lab, Options, Topology};
 
 const NAME: &str = "machines";
@@ -19,7 +20,8 @@ struct Cleanup;
 
 impl Drop for Cleanup {
     fn drop(&mut self) {
-        Lab::remove(NAME).unwrap();
+        // A failed test has its own reason; this is a second attempt after it.
+        drop(Lab::remove(NAME));
     }
 }
 
@@ -42,92 +44,120 @@ fn target(machine: Ipv4Addr, port: u16) -> SocketAddr {
 
 #[test]
 #[ignore = "boots a lab: needs root and the built tools"]
-fn machines_do_what_is_done_to_them() {
-    Lab::remove(NAME).unwrap();
+fn machines_do_what_is_done_to_them() -> Result<()> {
+    Lab::remove(NAME)?;
     let _cleanup = Cleanup;
     let lab = Lab::up(Options {
         name: NAME.into(),
         topology: topology(),
         images: Vec::new(),
-    })
-    .unwrap();
-    let (one, two) = (lab.node("one").unwrap(), lab.node("two").unwrap());
-    let client = lab.client("client").unwrap();
+    })?;
+    commands_run_and_say_how_they_ended(&lab)?;
+    a_node_writes_nowhere_but_to_its_own(&lab)?;
+    traffic_tells_the_fate_of_each_request(&lab)?;
+    connections_notice_a_reset(&lab)?;
+    a_cut_cable_stops_data_but_not_commands(&lab)?;
+    netem_works_in_either_direction(&lab)?;
+    a_capture_misses_no_packet(&lab)?;
+    power_loss_spares_the_disk_alone(&lab)?;
+    the_api_server_goes_and_comes(&lab)?;
 
+    // Another process finds the same lab; after its end there is nothing left of it.
+    assert!(Lab::attach(NAME)?.node("one")?.is_powered());
+    lab.down()?;
+    assert!(Lab::attach(NAME).is_err());
+    for entry in std::fs::read_dir("/run/netns")? {
+        let name = entry?.file_name();
+        assert!(
+            !name.to_string_lossy().starts_with("machines-"),
+            "{name:?} is left"
+        );
+    }
+    Ok(())
+}
+
+fn commands_run_and_say_how_they_ended(lab: &Lab) -> Result<()> {
+    let one = lab.node("one")?;
+    let output = one.exec(&["sh", "-c", "echo out; echo err >&2; exit 3"])?;
     assert_eq!(
-        one.exec(&["sh", "-c", "echo out; echo err >&2; exit 3"])
-            .unwrap()
-            .code,
-        3
+        (output.code, output.stdout.as_str(), output.stderr.as_str()),
+        (3, "out\n", "err\n")
     );
-    assert_eq!(one.exec(&["sh", "-c", "kill -9 $$"]).unwrap().code, 137);
-    assert_eq!(one.exec(&["no-such-program"]).unwrap().code, 127);
+    assert_eq!(one.exec(&["sh", "-c", "kill -9 $$"])?.code, 137);
+    assert_eq!(one.exec(&["no-such-program"])?.code, 127);
     assert!(
-        one.exec(&["ipvsadm", "-Ln"])
-            .unwrap()
-            .ok()
-            .unwrap()
+        one.exec(&["ipvsadm", "-Ln"])?
+            .ok()?
             .contains("IP Virtual Server")
     );
+    Ok(())
+}
 
-    // What a node writes outside its disk and its memory must not be possible.
-    assert!(
-        !one.exec(&["touch", "/usr/written-by-a-node"])
-            .unwrap()
-            .success()
-    );
-    one.exec(&["sh", "-c", "echo node >/etc/written-by-a-node"])
-        .unwrap()
-        .ok()
-        .unwrap();
+fn a_node_writes_nowhere_but_to_its_own(lab: &Lab) -> Result<()> {
+    let one = lab.node("one")?;
+    assert!(!one.exec(&["touch", "/usr/written-by-a-node"])?.success());
+    one.exec(&["sh", "-c", "echo node >/etc/written-by-a-node"])?
+        .ok()?;
     assert!(!Path::new("/etc/written-by-a-node").exists());
+    Ok(())
+}
 
-    traffic_tells_the_fate_of_each_request(&lab);
-    connections_notice_a_reset(&lab);
+/// Five requests, one every 100 ms.
+fn five_requests(lab: &Lab) -> Result<Report> {
+    let traffic = Traffic::http(target(lab.node("two")?.address(), 80));
+    lab.client("client")?
+        .traffic(traffic.requests(5).load(Load::Rate(10.0)))?
+        .wait()
+}
 
-    // A cut cable: no data, but commands.
-    let server = two.serve(Protocol::Http, 80).unwrap();
-    two.cut_cable().unwrap();
-    let requests = Traffic::http(target(two.address(), 80))
-        .requests(5)
-        .load(Load::Rate(10.0));
-    let report = client.traffic(requests.clone()).unwrap().wait().unwrap();
+fn a_cut_cable_stops_data_but_not_commands(lab: &Lab) -> Result<()> {
+    let two = lab.node("two")?;
+    let _server = two.serve(Protocol::Http, 80)?;
+    two.cut_cable()?;
+    let report = five_requests(lab)?;
     assert_eq!(report.failed(), 5, "{report}");
-    assert!(two.exec(&["true"]).unwrap().success());
-    two.restore_cable().unwrap();
-    let report = client.traffic(requests.clone()).unwrap().wait().unwrap();
+    assert!(two.exec(&["true"])?.success());
+    two.restore_cable()?;
+    let report = five_requests(lab)?;
     assert_eq!(report.per_server().get("two"), Some(&5), "{report}");
+    Ok(())
+}
 
-    // One-way loss in either direction, then none.
+fn netem_works_in_either_direction(lab: &Lab) -> Result<()> {
+    let two = lab.node("two")?;
+    let _server = two.serve(Protocol::Http, 80)?;
     for direction in [Direction::Ingress, Direction::Egress] {
-        two.netem(direction, "loss 100%").unwrap();
-        let report = client.traffic(requests.clone()).unwrap().wait().unwrap();
+        two.netem(direction, "loss 100%")?;
+        let report = five_requests(lab)?;
         assert_eq!(report.failed(), 5, "{direction:?}: {report}");
-        two.clear_netem().unwrap();
+        two.clear_netem()?;
+        let report = five_requests(lab)?;
+        assert_eq!(report.failed(), 0, "{direction:?}: {report}");
     }
-    let capture = two.capture("tcp port 80").unwrap();
-    let report = client.traffic(requests).unwrap().wait().unwrap();
+    Ok(())
+}
+
+fn a_capture_misses_no_packet(lab: &Lab) -> Result<()> {
+    let two = lab.node("two")?;
+    let _server = two.serve(Protocol::Http, 80)?;
+    let capture = two.capture("tcp port 80")?;
+    let report = five_requests(lab)?;
     assert_eq!(report.failed(), 0, "{report}");
-    let packets = capture.stop().unwrap();
+    let packets = capture.stop()?;
     let synchronise = packets
         .iter()
-        .filter(|packet| packet.text.contains("Flags [S],"))
-        .count();
-    assert_eq!(synchronise, 5, "{packets:?}");
-    drop(server);
+        .filter(|packet| packet.text.contains("Flags [S],"));
+    assert_eq!(synchronise.count(), 5, "{packets:?}");
+    Ok(())
+}
 
-    // Loss of power: the disk stays, memory goes, and the cluster knows the new boot.
-    two.exec(&[
-        "sh",
-        "-c",
-        "echo kept >/var/lib/file && sync -f /var/lib && echo lost >/run/file",
-    ])
-    .unwrap()
-    .ok()
-    .unwrap();
-    let goes_on = two.spawn(&["sleep", "1000"]).unwrap();
+fn power_loss_spares_the_disk_alone(lab: &Lab) -> Result<()> {
+    let two = lab.node("two")?;
+    let script = "echo kept >/var/lib/file && sync -f /var/lib && echo lost >/run/file";
+    two.exec(&["sh", "-c", script])?.ok()?;
+    let goes_on = two.spawn(&["sleep", "1000"])?;
     let off = Instant::now();
-    two.power_off().unwrap();
+    two.power_off()?;
     assert!(
         off.elapsed() < Duration::from_secs(2),
         "power went after {:?}",
@@ -140,111 +170,81 @@ fn machines_do_what_is_done_to_them() {
             .is_err()
     );
     assert!(!goes_on.is_running(), "a command outlived its node");
-    two.power_on().unwrap();
-    two.wait_ready().unwrap();
-    assert_eq!(
-        two.exec(&["cat", "/var/lib/file"]).unwrap().ok().unwrap(),
-        "kept\n"
-    );
-    assert!(!two.exec(&["cat", "/run/file"]).unwrap().success());
-
-    // The API server goes and comes; the kubeconfig stays good.
-    lab.stop_apiserver().unwrap();
-    assert!(
-        !lab.kubectl(&["get", "nodes", "--request-timeout=3s"])
-            .unwrap()
-            .success()
-    );
-    lab.start_apiserver().unwrap();
-    assert!(
-        lab.kubectl(&["get", "nodes"])
-            .unwrap()
-            .ok()
-            .unwrap()
-            .contains("two")
-    );
-
-    // Another process finds the same lab; after its end there is nothing left of it.
-    assert!(Lab::attach(NAME).unwrap().node("one").unwrap().is_powered());
-    lab.down().unwrap();
-    assert!(Lab::attach(NAME).is_err());
-    let names: Vec<_> = std::fs::read_dir("/run/netns")
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert!(
-        !names
-            .iter()
-            .any(|name| name.to_string_lossy().starts_with("machines-")),
-        "{names:?}"
-    );
+    two.power_on()?;
+    // The cluster knows this boot, not the one before.
+    two.wait_ready()?;
+    assert_eq!(two.exec(&["cat", "/var/lib/file"])?.ok()?, "kept\n");
+    assert!(!two.exec(&["cat", "/run/file"])?.success());
+    Ok(())
 }
 
-fn traffic_tells_the_fate_of_each_request(lab: &Lab) {
-    let (client, one) = (lab.client("client").unwrap(), lab.node("one").unwrap());
+fn the_api_server_goes_and_comes(lab: &Lab) -> Result<()> {
+    lab.stop_apiserver()?;
+    assert!(
+        !lab.kubectl(&["get", "nodes", "--request-timeout=3s"])?
+            .success()
+    );
+    lab.start_apiserver()?;
+    assert!(lab.kubectl(&["get", "nodes"])?.ok()?.contains("two"));
+    Ok(())
+}
+
+fn traffic_tells_the_fate_of_each_request(lab: &Lab) -> Result<()> {
+    let (client, one) = (lab.client("client")?, lab.node("one")?);
     for (protocol, port) in [
         (Protocol::Http, 80),
         (Protocol::Echo, 7),
         (Protocol::Smtp, 25),
         (Protocol::Ftp, 21),
     ] {
-        let server = one.serve(protocol, port).unwrap();
-        for address in [one.address().into(), "fd00::a09:80b".parse().unwrap()] {
+        let server = one.serve(protocol, port)?;
+        for address in [one.address().into(), "fd00::a09:80b".parse()?] {
             let traffic = Traffic::http(SocketAddr::new(address, port))
                 .protocol(protocol)
                 .requests(20);
-            let report = client.traffic(traffic).unwrap().wait().unwrap();
+            let report = client.traffic(traffic)?.wait()?;
             assert_eq!(
                 report.per_server().get("one"),
                 Some(&20),
                 "{protocol} {address}: {report}"
             );
         }
-        server.stop().unwrap();
+        server.stop()?;
     }
     let refused = client
-        .traffic(Traffic::http(target(one.address(), 81)).requests(3))
-        .unwrap()
-        .wait()
-        .unwrap();
+        .traffic(Traffic::http(target(one.address(), 81)).requests(3))?
+        .wait()?;
     assert_eq!(
         refused.failures().get(&Failure::Refused),
         Some(&3),
         "{refused}"
     );
 
-    let server = one.serve(Protocol::Http, 80).unwrap();
+    let server = one.serve(Protocol::Http, 80)?;
     let load = Load::Concurrency(20);
-    let running = client
-        .traffic(Traffic::http(target(one.address(), 80)).load(load))
-        .unwrap();
-    running
-        .wait_until(Duration::from_secs(10), |report| {
-            report.requests.len() > 500
-        })
-        .unwrap();
+    let running = client.traffic(Traffic::http(target(one.address(), 80)).load(load))?;
+    running.wait_until(Duration::from_secs(10), |report| {
+        report.requests.len() > 500
+    })?;
     let killed = Instant::now();
-    server.kill().unwrap();
-    running
-        .wait_until(Duration::from_secs(10), |report| report.failed() > 100)
-        .unwrap();
-    let report = running.stop().unwrap();
+    server.kill()?;
+    running.wait_until(Duration::from_secs(10), |report| report.failed() > 100)?;
+    let report = running.stop()?;
     let after = report.since(killed + Duration::from_millis(500));
     assert_eq!(after.failed(), after.requests.len(), "{after}");
+    Ok(())
 }
 
-fn connections_notice_a_reset(lab: &Lab) {
-    let (client, one) = (lab.client("client").unwrap(), lab.node("one").unwrap());
-    let server = one.serve(Protocol::Echo, 7).unwrap();
-    let open = client
-        .connections(Connections::new(target(one.address(), 7), 10))
-        .unwrap();
+fn connections_notice_a_reset(lab: &Lab) -> Result<()> {
+    let (client, one) = (lab.client("client")?, lab.node("one")?);
+    let server = one.serve(Protocol::Echo, 7)?;
+    let open = client.connections(Connections::new(target(one.address(), 7), 10))?;
     assert!(
         open.so_far()
             .iter()
             .all(|c| c.server.as_deref() == Some("one") && c.broken.is_none())
     );
-    server.kill().unwrap();
+    server.kill()?;
     let deadline = Instant::now() + Duration::from_secs(5);
     while open
         .so_far()
@@ -254,5 +254,6 @@ fn connections_notice_a_reset(lab: &Lab) {
         assert!(Instant::now() < deadline, "{:?}", open.so_far());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(open.close().unwrap().len(), 10);
+    assert_eq!(open.close()?.len(), 10);
+    Ok(())
 }
