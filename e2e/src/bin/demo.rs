@@ -7,6 +7,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,9 @@ const VIP: &str = "192.168.1.222";
 fn main() -> ExitCode {
     let start = Instant::now();
     match show() {
-        Ok(rows) => {
+        Ok((rows, kubeconfig)) => {
             print_table(&rows);
-            print_what_next(start.elapsed());
+            print_what_next(&kubeconfig, start.elapsed());
             ExitCode::SUCCESS
         }
         Err(reason) => {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
 /// A line of the table: what happened, and a figure.
 type Row = (&'static str, String);
 
-fn show() -> Result<Vec<Row>> {
+fn show() -> Result<(Vec<Row>, PathBuf)> {
     let cluster = Cluster::up(NAME, Topology::s1(), DIRECT_ROUTING)?;
     say("starting the web servers, applying examples/01-direct-routing");
     cluster.put_back()?;
@@ -56,7 +57,7 @@ fn show() -> Result<Vec<Row>> {
     let report = traffic.stop()?;
     rows.push(("requests in all", report.requests.len().to_string()));
     rows.push(("requests failed in all", report.failed().to_string()));
-    Ok(rows)
+    Ok((rows, cluster.lab.kubeconfig()))
 }
 
 fn distribution(traffic: &RunningTraffic) -> Result<Vec<Row>> {
@@ -130,7 +131,8 @@ fn director_dies(cluster: &Cluster, traffic: &RunningTraffic) -> Result<Vec<Row>
     let report = traffic.wait_until(Duration::from_secs(10), |report| {
         report.since(over).requests.len() >= 200
     })?;
-    let failover = report.since(lost - Duration::from_secs(1));
+    // From the last answers before it on.
+    let failover = report.since(lost.checked_sub(Duration::from_secs(1)).unwrap_or(lost));
 
     say("its power is back");
     director.power_on()?;
@@ -181,16 +183,17 @@ fn print_table(rows: &[Row]) {
     }
 }
 
-fn print_what_next(took: Duration) {
+fn print_what_next(kubeconfig: &Path, took: Duration) {
     println!(
         "\nThe demo took {} s. The cluster is up; look around:\n\n  \
-         export KUBECONFIG=$PWD/target/lab/{NAME}/kubeconfig PATH=$PWD/target/lab/bin:$PATH\n  \
+         export KUBECONFIG={} PATH=$PWD/target/lab/bin:$PATH\n  \
          kubectl get lvs -A\n  \
          kubectl describe virtualservice web\n  \
          kubectl patch realserver web-1 --type=merge -p '{{\"spec\":{{\"weight\":3}}}}'\n  \
          helm list -n lvs-system\n  \
          cargo run -q -p lvs-lab -- exec --name {NAME} lb-1 -- ipvsadm -Ln\n\n\
          `make demo-down` removes every trace.",
-        took.as_secs()
+        took.as_secs(),
+        kubeconfig.display()
     );
 }
