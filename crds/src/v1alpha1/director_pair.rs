@@ -217,8 +217,8 @@ pub struct DirectorPairStatus {
     /// Generation that this status speaks of; -1 before the first.
     #[serde(default = "super::condition::unobserved")]
     pub observed_generation: i64,
-    /// Names of the directors joined by commas, for the column of `kubectl get`: a column shows one
-    /// value.
+    /// Names of `spec.directors` joined by commas, whatever the state, for the column of
+    /// `kubectl get`: a column shows one value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub members: Option<String>,

@@ -208,11 +208,13 @@ pub struct VirtualServiceStatus {
     #[schemars(length(max = 64), inner(length(max = 45)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub addresses: Vec<String>,
-    /// `addresses` joined by commas, for the column of `kubectl get`: a column shows one value.
+    /// `spec.frontend.addresses` joined by commas, whatever the state, for the column of
+    /// `kubectl get`: a column shows one value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub vip: Option<String>,
-    /// Ports joined by commas, for the column of `kubectl get`.
+    /// Ports of `spec.frontend.ports` joined by commas, whatever the state, for the column of
+    /// `kubectl get`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub ports: Option<String>,
