@@ -191,7 +191,7 @@ impl Client {
         }
         let mut acks = Acks::new(chunk.first_sequence, commands.len());
         let failure = loop {
-            if acks.are_complete() {
+            if acks.are_final() {
                 break None;
             }
             match self.socket.receive() {
@@ -216,7 +216,6 @@ impl Client {
                 (None, Some(error)) => Err(error.again()),
                 (None, None) => Err(Error::NoAnswer {
                     request: command.to_string(),
-                    waited: ANSWER_TIMEOUT,
                 }),
             })
             .collect()
@@ -332,7 +331,6 @@ impl Client {
                 Received::Nothing => {
                     return Err(Error::NoAnswer {
                         request: request.to_owned(),
-                        waited: ANSWER_TIMEOUT,
                     });
                 }
             }

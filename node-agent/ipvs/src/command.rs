@@ -39,7 +39,8 @@ pub enum Command {
     },
     /// Starts a synchronisation daemon.
     StartDaemon(SyncDaemon),
-    /// Stops the synchronisation daemon of that role.
+    /// Stops the synchronisation daemon of that role. One that is stopped before its thread ever ran is stopped without
+    /// an answer ([`Error::NoAnswer`](crate::Error::NoAnswer)).
     StopDaemon(SyncRole),
     /// Sets the timeouts that are not 0.
     SetTimeouts(Timeouts),

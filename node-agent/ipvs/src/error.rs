@@ -1,7 +1,6 @@
 //! What can go wrong between this crate and the kernel.
 
 use std::io;
-use std::time::Duration;
 
 use netlink_packet_core::DecodeError;
 use rustix::io::Errno;
@@ -26,13 +25,12 @@ pub enum Error {
         /// The kernel's own words, if it has any (extended acknowledgement).
         detail: Option<String>,
     },
-    /// The kernel did not answer in time. A change may or may not have been made.
-    #[error("{request}: the kernel did not answer within {} s", waited.as_secs())]
+    /// The kernel did not answer: the answer was lost, or the kernel swallowed it, as it does with `EINTR`. A change
+    /// may or may not have been made.
+    #[error("{request}: the kernel did not answer; whether it did what was asked is not known")]
     NoAnswer {
         /// The request as `ipvsadm` would take it.
         request: String,
-        /// How long was waited.
-        waited: Duration,
     },
     /// The table changed during each of several attempts to read it.
     #[error("{request}: the table changed while it was read, {attempts} times in a row")]

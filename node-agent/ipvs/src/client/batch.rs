@@ -65,7 +65,6 @@ pub(super) fn encode(
 pub(super) struct Acks {
     first_sequence: u32,
     answers: Vec<Option<Answer>>,
-    missing: usize,
 }
 
 impl Acks {
@@ -74,7 +73,6 @@ impl Acks {
         Self {
             first_sequence,
             answers: vec![None; count],
-            missing: count,
         }
     }
 
@@ -89,13 +87,13 @@ impl Acks {
             .and_then(|index| self.answers.get_mut(index));
         if let Some(place @ None) = place {
             *place = Some(answer.clone());
-            self.missing -= 1;
         }
     }
 
-    /// Whether none is missing.
-    pub(super) fn are_complete(&self) -> bool {
-        self.missing == 0
+    /// Whether no more will come. The kernel answers in the order of the commands, so what is missing before the last
+    /// answer stays missing: the kernel swallows `EINTR`, which a synchronisation daemon may end with.
+    pub(super) fn are_final(&self) -> bool {
+        self.answers.last().is_none_or(Option::is_some)
     }
 
     /// One for each command, in their order.

@@ -2,8 +2,8 @@
 
 /// Counters and rates of a service or a destination.
 ///
-/// Counters only grow, except when they are zeroed. Rates are averages that the kernel renews every two seconds; they
-/// stay 0 when `net.ipv4.vs.run_estimation` is 0. Kernels before 4.1 report counters of packets and connections modulo
+/// Counters only grow, except when they are zeroed. Rates are averages. The kernel renews both every two seconds, and
+/// not at all when `net.ipv4.vs.run_estimation` is 0. Kernels before 4.1 report counters of packets and connections modulo
 /// 2³².
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Stats {
