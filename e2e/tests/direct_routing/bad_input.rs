@@ -103,9 +103,10 @@ fn one(cluster: &Cluster, file: &Path) -> Result<()> {
 }
 
 fn named(message: &str, keywords: &str) -> Result<()> {
+    let folded = message.to_lowercase();
     for word in keywords.split_whitespace() {
         ensure!(
-            message.contains(word),
+            folded.contains(&word.to_lowercase()),
             "{word:?} is not in the message {message:?}"
         );
     }
