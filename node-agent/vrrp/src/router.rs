@@ -9,6 +9,7 @@ use crate::packet::{Advertisement, PRIORITY_RELEASE};
 use crate::time::Monotonic;
 
 mod announcer;
+mod control;
 mod event;
 mod receive;
 #[cfg(test)]
@@ -146,132 +147,6 @@ impl Router {
             Input::Tick => self.tick(now, &mut outputs),
         }
         outputs
-    }
-
-    fn start(&mut self, active: bool, now: Monotonic, outputs: &mut Vec<Output>) {
-        if self.run != Run::Stopped {
-            return;
-        }
-        self.run = Run::Running;
-        if !self.interface_up {
-            // Linux answers for the addresses of an interface that is down, too.
-            outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
-            return;
-        }
-        self.preempt_from = now + self.config.preempt_delay;
-        if active {
-            self.become_active(RoleReason::Resumed, now, outputs);
-        } else {
-            self.become_backup(RoleReason::Started, now, outputs);
-        }
-    }
-
-    fn stop(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
-        match self.run {
-            Run::Stopped => {}
-            Run::Running if self.role() == Role::Active => {
-                self.run = Run::Stopping;
-                self.offer(now, outputs);
-            }
-            Run::Running | Run::Stopping => self.finish_stop(RoleReason::Stopped, outputs),
-        }
-    }
-
-    fn finish_stop(&mut self, reason: RoleReason, outputs: &mut Vec<Output>) {
-        self.become_initialize(reason, outputs);
-        self.run = Run::Stopped;
-        outputs.push(Output::Stopped);
-    }
-
-    fn drain(&mut self, drain: bool, now: Monotonic, outputs: &mut Vec<Output>) {
-        if drain == self.draining {
-            return;
-        }
-        self.draining = drain;
-        match self.state {
-            State::Active { .. } if self.is_stopping() => {}
-            State::Active { .. } if drain => self.offer(now, outputs),
-            State::Active { .. } => {
-                self.state = State::Active {
-                    advertise_at: None,
-                    offered_until: None,
-                };
-                self.advertise(now, self.own_interval(), outputs);
-            }
-            State::Backup { .. } if !drain => {
-                self.preempt_from = now + self.config.preempt_delay;
-                self.shorten_down_timer(now);
-            }
-            State::Backup { .. } | State::Initialize => {}
-        }
-    }
-
-    fn interface_up(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
-        self.interface_up = true;
-        if self.run == Run::Running && self.role() == Role::Initialize {
-            self.preempt_from = now + self.config.preempt_delay;
-            self.become_backup(RoleReason::InterfaceUp, now, outputs);
-        }
-    }
-
-    fn interface_down(&mut self, outputs: &mut Vec<Output>) {
-        self.interface_up = false;
-        if self.is_stopping() {
-            self.finish_stop(RoleReason::InterfaceDown, outputs);
-        } else {
-            self.become_initialize(RoleReason::InterfaceDown, outputs);
-        }
-    }
-
-    fn reconfigure(&mut self, new: CheckedConfig, now: Monotonic, outputs: &mut Vec<Output>) {
-        if self.config == new {
-            return;
-        }
-        let old = std::mem::replace(&mut self.config, new);
-        self.told_differences = None;
-        match self.state {
-            State::Initialize => {}
-            State::Backup { cause, .. } if self.config.speaks_differently(&old) => {
-                // Until both sides have the new configuration they may not understand each other.
-                // A fresh timer leaves a down interval for that instead of a take-over.
-                self.learned_interval = None;
-                let down_at = now + self.down_interval();
-                self.state = State::Backup { down_at, cause };
-            }
-            State::Backup { .. } => self.shorten_down_timer(now),
-            State::Active { .. } => self.reconfigure_active(&old, now, outputs),
-        }
-    }
-
-    fn reconfigure_active(
-        &mut self,
-        old: &CheckedConfig,
-        now: Monotonic,
-        outputs: &mut Vec<Output>,
-    ) {
-        let missing_in = |from: &CheckedConfig, to: &CheckedConfig| -> Vec<IpAddr> {
-            let mut addresses = from.virtual_addresses.clone();
-            addresses.retain(|address| !to.virtual_addresses.contains(address));
-            addresses
-        };
-        let added = missing_in(&self.config, old);
-        let removed = missing_in(old, &self.config);
-        // The last advertisement of a stopping router is final: it must not claim its role again.
-        if !self.is_stopping() {
-            self.advertise(now, self.own_interval(), outputs);
-        }
-        self.announcer.forget(&removed);
-        if self.config.gratuitous.refresh != old.gratuitous.refresh {
-            self.announcer.reschedule(&self.config.gratuitous, now);
-        }
-        if !added.is_empty() {
-            outputs.push(Output::AddVips(added.clone()));
-            self.announcer.burst(&self.config.gratuitous, added, now);
-            self.announce(now, outputs);
-        }
-        if !removed.is_empty() {
-            outputs.push(Output::RemoveVips(removed));
-        }
     }
 
     fn tick(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {

@@ -20,7 +20,7 @@ fn starts_as_backup_and_removes_what_an_earlier_run_left() {
 #[test]
 fn takes_over_when_the_down_interval_has_passed_and_not_before() {
     let mut bench = Bench::backup(config());
-    assert_eq!(bench.after(DOWN - NANOSECOND), []);
+    assert_eq!(bench.after(DOWN.saturating_sub(NANOSECOND)), []);
     let outputs = bench.after(NANOSECOND);
     assert_eq!(kinds(&outputs), ["send", "add", "announce", "role"]);
     assert_eq!(reason(&outputs), Some(RoleReason::ActiveDown));
@@ -32,7 +32,7 @@ fn takes_over_when_the_down_interval_has_passed_and_not_before() {
 fn every_advertisement_restarts_the_down_timer() {
     let mut bench = Bench::backup(config());
     for priority in [101, 100, 99, 1, PRIORITY_OWNER] {
-        bench.after(DOWN - NANOSECOND);
+        bench.after(DOWN.saturating_sub(NANOSECOND));
         assert_eq!(bench.hears(HIGHER, priority), []);
         assert_eq!(bench.deadline_in(), DOWN, "priority {priority}");
     }
@@ -47,7 +47,10 @@ fn preempts_a_lower_priority_but_not_an_equal_or_higher_one() {
     let mut bench = Bench::backup(preempting);
     bench.after(Duration::from_secs(1));
     bench.hears(LOWER, 99);
-    assert_eq!(bench.deadline_in(), DOWN - Duration::from_secs(1));
+    assert_eq!(
+        bench.deadline_in(),
+        DOWN.saturating_sub(Duration::from_secs(1))
+    );
     bench.hears(LOWER, 100);
     assert_eq!(bench.deadline_in(), DOWN);
     bench.after(Duration::from_secs(1));
@@ -71,7 +74,10 @@ fn leaves_a_lower_priority_alone_until_the_preempt_delay_has_passed() {
     }
     bench.after(Duration::from_secs(1));
     bench.hears(LOWER, 99);
-    assert_eq!(bench.deadline_in(), DOWN - Duration::from_secs(1));
+    assert_eq!(
+        bench.deadline_in(),
+        DOWN.saturating_sub(Duration::from_secs(1))
+    );
 }
 
 #[test]
@@ -96,7 +102,7 @@ fn a_released_role_is_taken_after_the_skew() {
     bench.after(Duration::from_secs(1));
     assert_eq!(bench.hears(HIGHER, PRIORITY_RELEASE), []);
     assert_eq!(bench.deadline_in(), SKEW);
-    assert_eq!(bench.after(SKEW - NANOSECOND), []);
+    assert_eq!(bench.after(SKEW.saturating_sub(NANOSECOND)), []);
     bench.hears(HIGHER, PRIORITY_RELEASE);
     assert_eq!(
         bench.deadline_in(),

@@ -97,10 +97,7 @@ fn advertises_in_an_even_rhythm_even_if_a_little_late() {
         priorities_sent(&bench.after(Duration::from_secs(1) + late)),
         [100]
     );
-    assert_eq!(
-        bench.deadline_in(),
-        Duration::from_secs(1).checked_sub(late).unwrap()
-    );
+    assert_eq!(bench.deadline_in(), Duration::from_millis(970));
     assert_eq!(
         priorities_sent(&bench.after(Duration::from_secs(10))),
         [100],
@@ -132,10 +129,10 @@ fn rejects(
 #[test]
 fn packets_of_others_are_rejected() {
     rejects(config(), HIGHER, RejectReason::Version, |other| {
-        other.version = Version::V2
+        other.version = Version::V2;
     });
     rejects(config(), HIGHER, RejectReason::VirtualRouterId, |other| {
-        other.virtual_router_id = 52
+        other.virtual_router_id = 52;
     });
     let ipv6 = "fe80::9".parse().unwrap();
     rejects(config(), ipv6, RejectReason::VirtualRouterId, |_| {});

@@ -169,7 +169,7 @@ fn the_end_of_a_drain_makes_a_backup_an_ordinary_one() {
     bench.hears(LOWER, 50);
     assert_eq!(
         bench.deadline_in(),
-        DOWN - Duration::from_secs(1),
+        DOWN.saturating_sub(Duration::from_secs(1)),
         "it preempts"
     );
 }
