@@ -15,7 +15,7 @@ pub enum CheckMode {
     /// A server is up while at least one check passes.
     Any,
     /// No checks run; every server counts as up.
-    Off,
+    Disabled,
 }
 
 /// State of a server that has never been seen before, until its first result.

@@ -127,7 +127,7 @@ pub struct Frontend {
     validation = Rule::new("self.forwarding.method == 'DR' || self.frontend.ports.all(p, p.port != 0) || self.backends.all(b, b.port == 0 && (!has(b.servers) || b.servers.all(s, s.port == 0)))")
         .message("a port of backends is set although frontend port 0 stands for every port, where a connection keeps the port that its client chose: set port of the pools and of their servers to 0")
         .field_path(".backends"),
-    validation = Rule::new("self.frontend.ports.all(p, p.port != 0) || !has(self.healthCheck) || self.healthCheck.mode == 'Off' || self.healthCheck.checks.all(c, c.type != 'TCP' || has(c.port))")
+    validation = Rule::new("self.frontend.ports.all(p, p.port != 0) || !has(self.healthCheck) || self.healthCheck.mode == 'Disabled' || self.healthCheck.checks.all(c, c.type != 'TCP' || has(c.port))")
         .message("port is required in healthCheck.checks of type TCP while the frontend port is 0: say which port to connect to, or use type Ping")
         .field_path(".healthCheck")
 )]
