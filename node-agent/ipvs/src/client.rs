@@ -244,12 +244,12 @@ impl Client {
                     request: request.to_owned(),
                     source,
                 })?;
-            let read = objects.len();
+            let count = objects.len();
             objects.sort_by_key(&key);
             objects.dedup_by_key(|object| key(object));
             // A dump goes on at a position between two parts: an object that was added in front of it meanwhile makes
             // another come twice.
-            if objects.len() == read {
+            if objects.len() == count {
                 return Ok(objects);
             }
         }
@@ -291,7 +291,7 @@ impl Client {
     ) -> Result<Outcome<Message>, Error> {
         let sequence = self.next_sequence();
         let bytes = frame::encode(message.clone(), self.family, sequence, flags);
-        self.converse(request, &bytes, Reply::new(sequence, frame::decode))
+        self.converse(request, &bytes, Reply::new(sequence, Message::decode))
     }
 
     fn resolve(&mut self) -> Result<u16, Error> {

@@ -1,4 +1,4 @@
-//! Between the model and the wire.
+//! Between the model and the wire: commands become messages, and attributes of the kernel's answers become values.
 
 mod daemon;
 mod destination;
@@ -6,10 +6,10 @@ mod info;
 mod service;
 mod stats;
 
-pub(crate) use daemon::read_daemon;
-pub(crate) use destination::read_destination;
-pub(crate) use info::{read_info, read_timeouts};
-pub(crate) use service::read_service;
+pub use daemon::read_daemon;
+pub use destination::read_destination;
+pub use info::{read_info, read_timeouts};
+pub use service::read_service;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +20,8 @@ use crate::model::{Family, Name, ServiceKey};
 use crate::wire::{Attribute, CommandCode, Message};
 
 /// The message that does what a command says.
-pub(crate) fn message(command: &Command) -> Message {
+#[must_use]
+pub fn message(command: &Command) -> Message {
     match command {
         Command::AddService(service) => Message::new(
             CommandCode::NEW_SERVICE,
@@ -82,8 +83,9 @@ pub(crate) fn message(command: &Command) -> Message {
     }
 }
 
-/// A message about a service.
-pub(crate) fn of_service(command: CommandCode, key: &ServiceKey) -> Message {
+/// A message about a service, [`CommandCode::GET_DEST`] for instance.
+#[must_use]
+pub fn of_service(command: CommandCode, key: &ServiceKey) -> Message {
     Message::new(command, vec![Attribute::Service(service::key(key))])
 }
 

@@ -1,8 +1,8 @@
 //! Framing: netlink messages in datagrams.
 
 use netlink_packet_core::{
-    DecodeError, DoneBuffer, NLA_TYPE_MASK, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
-    NetlinkBuffer, NetlinkMessage, NlasIterator, parse_i32,
+    DoneBuffer, NLA_TYPE_MASK, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
+    NetlinkMessage, NlasIterator, parse_i32,
 };
 use netlink_packet_generic::GenlMessage;
 
@@ -61,12 +61,6 @@ pub(super) fn encode(message: Message, family: u16, sequence: u32, flags: u16) -
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
     bytes
-}
-
-/// A message of the family `IPVS` from its payload.
-pub(super) fn decode(payload: &[u8]) -> Result<Message, DecodeError> {
-    use netlink_packet_core::ParseableParametrized as _;
-    GenlMessage::<Message>::parse_with_param(payload, 0).map(|message| message.into_parts().1)
 }
 
 /// The messages of a datagram. What follows a broken one is passed over.

@@ -41,7 +41,10 @@ pub(super) fn full(daemon: &SyncDaemon) -> Vec<A> {
 }
 
 /// A daemon from the attributes of a dump.
-pub(crate) fn read_daemon(attributes: &[A]) -> Result<SyncDaemon, DecodeError> {
+///
+/// # Errors
+/// When an attribute is missing or its value means nothing.
+pub fn read_daemon(attributes: &[A]) -> Result<SyncDaemon, DecodeError> {
     let (mut role, mut interface, mut sync_id) = (None, None, None);
     let (mut max_length_bytes, mut group, mut port, mut ttl) = (None, None, None, None);
     for attribute in attributes {

@@ -48,7 +48,10 @@ pub(super) fn full(destination: &Destination) -> Vec<A> {
 
 /// A destination from the attributes of a dump. `family` is its service's: kernels before 3.18 do not report the
 /// destination's, which is the same there.
-pub(crate) fn read_destination(
+///
+/// # Errors
+/// When an attribute is missing or its value means nothing.
+pub fn read_destination(
     attributes: &[A],
     family: Family,
 ) -> Result<ObservedDestination, DecodeError> {

@@ -7,7 +7,8 @@ use crate::model::{Info, Timeouts};
 use crate::wire::Attribute;
 
 /// Timeouts from the answer to `GET_CONFIG`. One that the kernel leaves out, because it lacks the protocol, is 0.
-pub(crate) fn read_timeouts(attributes: &[Attribute]) -> Timeouts {
+#[must_use]
+pub fn read_timeouts(attributes: &[Attribute]) -> Timeouts {
     let mut timeouts = Timeouts::default();
     for attribute in attributes {
         match attribute {
@@ -21,7 +22,10 @@ pub(crate) fn read_timeouts(attributes: &[Attribute]) -> Timeouts {
 }
 
 /// Version and size from the answer to `GET_INFO`.
-pub(crate) fn read_info(attributes: &[Attribute]) -> Result<Info, DecodeError> {
+///
+/// # Errors
+/// When an attribute is missing or its value means nothing.
+pub fn read_info(attributes: &[Attribute]) -> Result<Info, DecodeError> {
     let (mut version, mut size) = (None, None);
     for attribute in attributes {
         match attribute {

@@ -57,7 +57,10 @@ pub(super) fn full(service: &Service) -> Vec<A> {
 }
 
 /// A service and its counters from the attributes of a dump.
-pub(crate) fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
+///
+/// # Errors
+/// When an attribute is missing or its value means nothing.
+pub fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
     let key = read_key(attributes)?;
     let mut scheduler = None;
     let mut persistence_engine = None;

@@ -1,7 +1,7 @@
 //! Messages.
 
 use netlink_packet_core::{DecodeError, Emitable, NlasIterator, ParseableParametrized};
-use netlink_packet_generic::{GenlFamily, GenlHeader};
+use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 
 use super::Attribute;
 
@@ -64,6 +64,15 @@ impl Message {
             command,
             attributes,
         }
+    }
+
+    /// Reads a message from the payload of a netlink message: the header of generic netlink and attributes.
+    ///
+    /// # Errors
+    /// When the payload ends early or a value has a wrong length.
+    pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        // The family's number stands in the netlink header, which is not looked at here.
+        GenlMessage::parse_with_param(payload, 0).map(|message| message.into_parts().1)
     }
 }
 

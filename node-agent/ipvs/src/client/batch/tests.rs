@@ -131,7 +131,7 @@ proptest! {
                 prop_assert_eq!(message.sequence, sequence);
                 sequence = sequence.wrapping_add(1);
                 let Content::Payload(payload) = message.content else { panic!("a request") };
-                sent.push(frame::decode(payload).unwrap());
+                sent.push(crate::wire::Message::decode(payload).unwrap());
             }
             prop_assert_eq!(chunk.next_sequence, sequence);
             rest = &rest[chunk.count..];

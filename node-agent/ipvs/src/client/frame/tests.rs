@@ -49,7 +49,7 @@ fn a_datagram_has_several_messages() {
         let Content::Payload(payload) = payload else {
             panic!("{payload:?}")
         };
-        assert_eq!(decode(payload).unwrap().attributes.len(), 1);
+        assert_eq!(Message::decode(payload).unwrap().attributes.len(), 1);
     }
 }
 
@@ -89,7 +89,7 @@ fn a_dumps_end_may_be_an_error() {
 #[test]
 fn what_we_send_has_the_headers_that_ipvsadm_sends() {
     let (_, captured) = &captured::requests()[0];
-    let message = decode(&captured[16..]).unwrap();
+    let message = Message::decode(&captured[16..]).unwrap();
     let sequence = u32::from_ne_bytes(captured[8..12].try_into().unwrap());
     let flags = netlink_packet_core::NLM_F_REQUEST | netlink_packet_core::NLM_F_ACK;
     let mut bytes = encode(message, 28, sequence, flags);
@@ -115,7 +115,7 @@ proptest! {
     ) {
         for message in messages(&bytes) {
             if let Content::Payload(payload) = message.content {
-                let _ = decode(payload);
+                let _ = Message::decode(payload);
             }
         }
     }
