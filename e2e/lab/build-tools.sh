@@ -45,7 +45,7 @@ build_kubernetes() {
     cd "$here/kubernetes"
     CGO_ENABLED=0 go build -trimpath -o "$bin/" \
         -ldflags "-s -w -X $x.gitVersion=$version -X $x.gitMajor=1 -X $x.gitMinor=${minor%%.*} -X $x.gitTreeState=clean" \
-        k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kubectl,kube-proxy}
+        k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-scheduler,kubelet,kubectl}
 }
 
 build_etcd() {
