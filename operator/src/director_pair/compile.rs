@@ -1,0 +1,53 @@
+//! No client: the role of a director, as its node plan carries it.
+
+use std::collections::BTreeMap;
+
+use lvs_crds::v1alpha1::{Director, DirectorRole, InstancePlan};
+
+use super::validate::ValidatedPair;
+
+/// The roles of a pair's directors by node. A pair that is disabled has none.
+#[must_use]
+pub fn compile(pair: &ValidatedPair, slices_digest: &str) -> BTreeMap<String, DirectorRole> {
+    if pair.disabled {
+        return BTreeMap::new();
+    }
+    pair.directors
+        .iter()
+        .map(|director| {
+            (
+                director.node_name.clone(),
+                role(pair, director, slices_digest),
+            )
+        })
+        .collect()
+}
+
+fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> DirectorRole {
+    let interface = director.interface.as_ref().unwrap_or(&pair.interface);
+    let instances = pair
+        .instances
+        .iter()
+        .map(|instance| InstancePlan {
+            name: instance.name.clone(),
+            virtual_router_id: instance.vrid,
+            priority: instance
+                .priorities
+                .get(&director.node_name)
+                .copied()
+                .unwrap_or(1),
+            interface: instance.interface.as_ref().unwrap_or(interface).clone(),
+            addresses: instance.addresses.clone(),
+        })
+        .collect();
+    DirectorRole {
+        pair: pair.name.clone(),
+        interface: interface.clone(),
+        source_address: director.source_address.clone(),
+        admin_state: director.admin_state,
+        instances,
+        vrrp: pair.vrrp.clone(),
+        connection_sync: pair.connection_sync.clone(),
+        slices_digest: slices_digest.to_owned(),
+    }
+}

@@ -1,0 +1,227 @@
+//! No client: what the directors of the pairs report, put together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use lvs_crds::v1alpha1::{DirectorPair, NodePlan, RouterState, UnhealthyBackend, condition};
+
+use crate::{conditions::status_of, node::readiness::applied, pipeline::Plans, world::World};
+
+/// How long two directors must both report to be Active before it counts as a split brain: longer
+/// than the cluster takes to notice that the node of one is gone (the node monitor's grace period
+/// of 50 s), because a dead director's last report stays.
+const SPLIT_BRAIN_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// Since when each director has been reporting that it is Active, by node and instance. It is
+/// memory, not truth: after a restart all reports look equally old, and the recorded one counts.
+#[derive(Clone, Debug, Default)]
+pub struct ActiveSince(BTreeMap<(String, String), Timestamp>);
+
+impl ActiveSince {
+    /// Takes in the reports of a snapshot.
+    pub fn update(&mut self, world: &World, now: Timestamp) {
+        let active = |node: &str, instance: &str| {
+            world
+                .node_plans
+                .get(node)
+                .is_some_and(|plan| reports_active(plan, instance))
+        };
+        self.0.retain(|(node, instance), _| active(node, instance));
+        for (node, plan) in &world.node_plans {
+            let reports = plan.status.iter().flat_map(|status| &status.instances);
+            for report in reports.filter(|report| report.state == RouterState::Active) {
+                self.0
+                    .entry((node.clone(), report.name.clone()))
+                    .or_insert(now);
+            }
+        }
+    }
+}
+
+/// How far the directors of a pair are with their plans.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Directors that carry the plan.
+    pub applied: Vec<String>,
+    /// Directors that do not yet.
+    pub waiting: Vec<String>,
+    /// Directors that cannot, and what their agent says.
+    pub failing: Vec<(String, String)>,
+    /// Directors whose node is not ready or does not exist; nobody waits for them.
+    pub absent: Vec<String>,
+}
+
+/// What the directors of a pair report.
+#[derive(Clone, Debug, Default)]
+pub struct PairReport<'a> {
+    /// The Active Router of each instance, if there is one.
+    pub active: BTreeMap<String, String>,
+    /// Instances with several Active Routers for too long, and which they are.
+    pub split: Vec<(String, Vec<String>)>,
+    /// How far they are.
+    pub progress: Progress,
+    /// Directors whose agent has never reported.
+    pub silent: Vec<String>,
+    /// Instances without any address: they run no router, so nobody is Active.
+    pub idle: BTreeSet<String>,
+    /// Failing members by instance and virtual service, as the Active Router sees them.
+    pub unhealthy: BTreeMap<(String, String), Vec<&'a UnhealthyBackend>>,
+}
+
+/// Puts the reports of all pairs together, by name of the pair.
+#[must_use]
+pub fn observe<'a>(
+    world: &'a World,
+    plans: &Plans,
+    since: &ActiveSince,
+    now: Timestamp,
+) -> BTreeMap<String, PairReport<'a>> {
+    world
+        .pairs
+        .iter()
+        .map(|pair| {
+            (
+                pair.name_any(),
+                observe_pair(world, plans, since, now, pair),
+            )
+        })
+        .collect()
+}
+
+fn observe_pair<'a>(
+    world: &'a World,
+    plans: &Plans,
+    since: &ActiveSince,
+    now: Timestamp,
+    pair: &DirectorPair,
+) -> PairReport<'a> {
+    let mut report = PairReport {
+        progress: progress(world, plans, pair),
+        ..PairReport::default()
+    };
+    report.silent = pair
+        .spec
+        .directors
+        .iter()
+        .map(|director| &director.node_name)
+        .filter(|node| {
+            world
+                .node_plans
+                .get(*node)
+                .and_then(|plan| plan.status.as_ref())
+                .is_none_or(|status| status.observed_generation < 0)
+        })
+        .cloned()
+        .collect();
+    let content = plans.content.pairs.get(&pair.name_any());
+    for instance in &pair.spec.instances {
+        let name = &instance.name;
+        let in_use = content.is_none_or(|content| {
+            content
+                .services
+                .values()
+                .any(|service| &service.instance == name)
+        });
+        if instance.addresses.is_empty() && !in_use {
+            report.idle.insert(name.clone());
+        }
+        let recorded = pair
+            .status
+            .iter()
+            .flat_map(|status| &status.instances)
+            .find(|status| &status.name == name)
+            .and_then(|status| status.active.as_ref());
+        let mut claims: Vec<(Timestamp, bool, &String)> = pair
+            .spec
+            .directors
+            .iter()
+            .map(|director| &director.node_name)
+            .filter(|node| world.node_ready(node))
+            .filter(|node| {
+                world.node_plans.get(*node).is_some_and(|plan| {
+                    let pair_name = pair.name_any();
+                    plan.spec
+                        .director
+                        .as_ref()
+                        .is_some_and(|role| role.pair == pair_name)
+                        && reports_active(plan, name)
+                })
+            })
+            .map(|node| {
+                let began = since
+                    .0
+                    .get(&(node.clone(), name.clone()))
+                    .copied()
+                    .unwrap_or(now);
+                (began, recorded == Some(node), node)
+            })
+            .collect();
+        claims.sort();
+        // The latest to become Active is: what an earlier one reports is from before it died.
+        let Some((began, _, node)) = claims.last() else {
+            continue;
+        };
+        if claims.len() > 1 && now.duration_since(*began) > SPLIT_BRAIN_AFTER {
+            let nodes = claims.iter().map(|(_, _, node)| (*node).clone()).collect();
+            report.split.push((name.clone(), nodes));
+        }
+        report.active.insert(name.clone(), (*node).clone());
+        let status = world
+            .node_plans
+            .get(*node)
+            .and_then(|plan| plan.status.as_ref());
+        for server in status.iter().flat_map(|status| &status.unhealthy) {
+            report
+                .unhealthy
+                .entry((name.clone(), server.virtual_service.clone()))
+                .or_default()
+                .push(&server.backend);
+        }
+    }
+    report
+}
+
+fn progress(world: &World, plans: &Plans, pair: &DirectorPair) -> Progress {
+    let mut progress = Progress::default();
+    for director in &pair.spec.directors {
+        let node = &director.node_name;
+        let desired = plans.nodes.plans.get(node);
+        let present = world.node_plans.get(node);
+        let carries = present.zip(desired).is_some_and(|(present, desired)| {
+            present.spec.revision == desired.revision && applied(present)
+        });
+        if carries {
+            progress.applied.push(node.clone());
+        } else if !world.node_ready(node) {
+            progress.absent.push(node.clone());
+        } else if let Some(message) = present.and_then(|plan| failure(plan)) {
+            progress.failing.push((node.clone(), message));
+        } else {
+            progress.waiting.push(node.clone());
+        }
+    }
+    progress
+}
+
+/// What keeps an agent from carrying out the present generation of its plan.
+fn failure(plan: &NodePlan) -> Option<String> {
+    let status = plan.status.as_ref()?;
+    if Some(status.observed_generation) != plan.metadata.generation
+        || status_of(&status.conditions, condition::PROGRAMMED) != Some("False")
+    {
+        return None;
+    }
+    status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == condition::PROGRAMMED)
+        .map(|condition| condition.message.clone())
+}
+
+fn reports_active(plan: &NodePlan, instance: &str) -> bool {
+    plan.status
+        .iter()
+        .flat_map(|status| &status.instances)
+        .any(|report| report.name == instance && report.state == RouterState::Active)
+}

@@ -1,0 +1,285 @@
+//! No client: the status of a pair.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use lvs_crds::v1alpha1::{
+    DirectorPair, DirectorPairStatus, DirectorStatus, InstanceStatus,
+    condition::{self, reason},
+};
+
+use super::{
+    observe::{PairReport, Progress},
+    validate::ValidatedPair,
+};
+use crate::{
+    conditions::{Conditions, Finding, accepted, held},
+    rejection::Rejection,
+    world::World,
+};
+
+/// The status that a pair should have, beside the `old` one.
+#[must_use]
+pub fn status(
+    world: &World,
+    pair: &DirectorPair,
+    old: Option<&DirectorPairStatus>,
+    verdict: Option<&Result<ValidatedPair, Rejection>>,
+    report: &PairReport<'_>,
+    now: Timestamp,
+) -> DirectorPairStatus {
+    let generation = pair.metadata.generation.unwrap_or_default();
+    let old_conditions = old
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let valid = verdict.and_then(|verdict| verdict.as_ref().ok());
+    let was_programmed = held(old_conditions, condition::PROGRAMMED, generation);
+
+    let mut conditions = Conditions::new(generation, now);
+    conditions.set(condition::ACCEPTED, acceptance(verdict));
+    if valid.is_some_and(|pair| pair.disabled) {
+        let message = "adminState is Disabled: the directors are released";
+        conditions.set(
+            condition::PROGRAMMED,
+            Finding::yes(reason::DISABLED, message),
+        );
+        conditions.summarize(
+            &[condition::ACCEPTED],
+            Finding::yes(reason::DISABLED, message),
+        );
+    } else {
+        conditions.set(
+            condition::PROGRAMMED,
+            programmed(&report.progress, was_programmed),
+        );
+        conditions.set(condition::PEERS_REACHABLE, peers_reachable(report));
+        conditions.set(condition::ACTIVE_ELECTED, active_elected(pair, report));
+        if let Some(finding) = connection_synced(world, pair) {
+            conditions.set(condition::CONNECTION_SYNCED, finding);
+        }
+        conditions.set(condition::SPLIT_BRAIN, split_brain(report));
+        conditions.summarize(
+            &[
+                condition::ACCEPTED,
+                condition::PROGRAMMED,
+                condition::ACTIVE_ELECTED,
+            ],
+            Finding::yes(
+                reason::AS_EXPECTED,
+                "the directors carry the plan and have elected",
+            ),
+        );
+    }
+    DirectorPairStatus {
+        observed_generation: generation,
+        members: Some(joined(
+            pair.spec
+                .directors
+                .iter()
+                .map(|director| &director.node_name),
+        )),
+        active: (!report.active.is_empty())
+            .then(|| joined(report.active.values().collect::<BTreeSet<_>>().into_iter())),
+        instances: instances(pair, valid, report),
+        directors: directors(world, pair),
+        conditions: conditions.finish(old_conditions),
+    }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(String::as_str).collect::<Vec<_>>().join(",")
+}
+
+fn acceptance(verdict: Option<&Result<ValidatedPair, Rejection>>) -> Finding {
+    match verdict {
+        Some(Err(rejection)) => Finding::no(rejection.reason, rejection.message.clone()),
+        Some(Ok(pair)) if !pair.missing_nodes.is_empty() => Finding::no(
+            reason::NODE_NOT_FOUND,
+            format!(
+                "spec.directors: the cluster has no Node {}; kubectl get nodes lists those that it \
+                 has; the other directors work meanwhile",
+                pair.missing_nodes.join(", ")
+            ),
+        ),
+        _ => accepted(),
+    }
+}
+
+/// Whether the directors carry what they should. `held` says that they did for this generation of
+/// the object: then a director that is merely busy with the next revision changes nothing.
+#[must_use]
+pub fn programmed(progress: &Progress, held: bool) -> Finding {
+    if let Some((node, message)) = progress.failing.first() {
+        return Finding::no(
+            reason::KERNEL_ERROR,
+            format!("the agent on {node} says: {message}"),
+        );
+    }
+    if held {
+        return Finding::yes(reason::AS_EXPECTED, "the directors carry the plan");
+    }
+    if !progress.waiting.is_empty() {
+        return Finding::no(
+            reason::PENDING,
+            format!(
+                "waiting for the agent on {} to carry out the plan; kubectl get nodeplans shows how \
+                 far it is",
+                progress.waiting.join(", ")
+            ),
+        );
+    }
+    if progress.applied.is_empty() {
+        return Finding::no(
+            reason::AGENT_NOT_REPORTING,
+            format!(
+                "no director can carry out the plan: {} not ready; kubectl get nodes says why",
+                progress.absent.join(", ")
+            ),
+        );
+    }
+    Finding::yes(reason::AS_EXPECTED, "the directors carry the plan")
+}
+
+fn peers_reachable(report: &PairReport<'_>) -> Finding {
+    if !report.progress.absent.is_empty() {
+        return Finding::no(
+            "NodeNotReady",
+            format!(
+                "{}: the node is not ready or does not exist, so it cannot take over; kubectl \
+                 describe node says why",
+                report.progress.absent.join(", ")
+            ),
+        );
+    }
+    if !report.silent.is_empty() {
+        return Finding::no(
+            reason::AGENT_NOT_REPORTING,
+            format!(
+                "the agent on {} has not reported; look at its pod with kubectl get pods -l \
+                 app.kubernetes.io/component=director-agent -A -o wide",
+                report.silent.join(", ")
+            ),
+        );
+    }
+    Finding::yes(reason::AS_EXPECTED, "every director's agent reports")
+}
+
+fn active_elected(pair: &DirectorPair, report: &PairReport<'_>) -> Finding {
+    let missing: Vec<_> = pair
+        .spec
+        .instances
+        .iter()
+        .map(|instance| instance.name.as_str())
+        .filter(|name| !report.active.contains_key(*name) && !report.idle.contains(*name))
+        .collect();
+    if missing.is_empty() {
+        return Finding::yes(
+            reason::AS_EXPECTED,
+            "every instance with addresses has an Active Router",
+        );
+    }
+    Finding::no(
+        reason::NO_ACTIVE_ROUTER,
+        format!(
+            "no director is Active in instance {}; a router in state Fault lacks its interface: \
+             kubectl get nodeplans -o yaml shows the states",
+            missing.join(", ")
+        ),
+    )
+}
+
+/// Present when the agents report on connection synchronisation.
+fn connection_synced(world: &World, pair: &DirectorPair) -> Option<Finding> {
+    let mut finding = None;
+    for director in &pair.spec.directors {
+        let plan = world.node_plans.get(&director.node_name)?;
+        let reported = plan
+            .status
+            .iter()
+            .flat_map(|status| &status.conditions)
+            .find(|reported| reported.type_ == condition::CONNECTION_SYNCED)?;
+        if reported.status != "True" {
+            return Some(Finding::no(
+                reason::KERNEL_ERROR,
+                format!(
+                    "the agent on {} says: {}",
+                    director.node_name, reported.message
+                ),
+            ));
+        }
+        finding = Some(Finding::yes(
+            reason::AS_EXPECTED,
+            "connections are synchronised",
+        ));
+    }
+    finding
+}
+
+fn split_brain(report: &PairReport<'_>) -> Finding {
+    let Some((instance, nodes)) = report.split.first() else {
+        return Finding::no(
+            reason::AS_EXPECTED,
+            "at most one director is Active in each instance",
+        );
+    };
+    Finding::yes(
+        reason::MULTIPLE_ACTIVE_ROUTERS,
+        format!(
+            "{} are all Active in instance {instance}: they do not hear each other's \
+             advertisements; check that IP protocol 112 and multicast group 224.0.0.18 (ff02::12) \
+             pass between them",
+            nodes.join(" and ")
+        ),
+    )
+}
+
+fn instances(
+    pair: &DirectorPair,
+    valid: Option<&ValidatedPair>,
+    report: &PairReport<'_>,
+) -> Vec<InstanceStatus> {
+    let with_active = |name: &str, virtual_router_id: i32| InstanceStatus {
+        name: name.to_owned(),
+        virtual_router_id,
+        active: report.active.get(name).cloned(),
+    };
+    match valid {
+        Some(valid) => valid
+            .instances
+            .iter()
+            .map(|instance| with_active(&instance.name, instance.vrid))
+            .collect(),
+        None => pair
+            .status
+            .iter()
+            .flat_map(|status| &status.instances)
+            .map(|old| with_active(&old.name, old.virtual_router_id))
+            .collect(),
+    }
+}
+
+fn directors(world: &World, pair: &DirectorPair) -> Vec<DirectorStatus> {
+    let name = pair.name_any();
+    pair.spec
+        .directors
+        .iter()
+        .map(|director| {
+            let status = world
+                .node_plans
+                .get(&director.node_name)
+                .filter(|plan| {
+                    plan.spec
+                        .director
+                        .as_ref()
+                        .is_some_and(|role| role.pair == name)
+                })
+                .and_then(|plan| plan.status.as_ref());
+            DirectorStatus {
+                node_name: director.node_name.clone(),
+                applied_revision: status.and_then(|status| status.applied_revision.clone()),
+                agent_version: status.and_then(|status| status.agent_version.clone()),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,320 @@
+//! No client: what a pair must satisfy beside other objects. The rest is in the CRD's schema.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use lvs_crds::v1alpha1::{
+    AdminState, ConnectionSync, ConnectionSyncMode, Director, DirectorPair, DirectorPairSpec,
+    InstanceAddress, InstanceStatus, InterfaceSelector, Vrrp, VrrpInstance, condition::reason,
+};
+
+use super::{
+    dereference::{self, References, SecretLookup},
+    vrid::{Allocator, Vrids},
+};
+use crate::{rejection::Rejection, world::World};
+
+/// Longest password of version 2 in bytes (RFC 2338 section 5.3.10).
+const PASSWORD_BYTES: usize = 8;
+/// Priority of the preferred director, as api.md has it.
+const PREFERRED_PRIORITY: i32 = 150;
+/// Priorities of the others, in the order of `directors`.
+const PRIORITIES: [i32; 4] = [100, 90, 80, 70];
+
+/// A VRRP instance with everything decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatedInstance {
+    /// Name.
+    pub name: String,
+    /// Virtual router id, 1 to 255.
+    pub vrid: i32,
+    /// Interface, where it differs from the director's.
+    pub interface: Option<InterfaceSelector>,
+    /// Addresses that belong to no virtual service.
+    pub addresses: Vec<InstanceAddress>,
+    /// Priority by node, 1 to 254.
+    pub priorities: BTreeMap<String, i32>,
+}
+
+/// A pair that can be compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatedPair {
+    /// Name.
+    pub name: String,
+    /// UID, for owner references.
+    pub uid: String,
+    /// `adminState: Disabled`: no node has a role.
+    pub disabled: bool,
+    /// Directors whose node exists.
+    pub directors: Vec<Director>,
+    /// Directors whose node does not exist; the others work without them.
+    pub missing_nodes: Vec<String>,
+    /// Interface of directors that name none.
+    pub interface: InterfaceSelector,
+    /// Instances.
+    pub instances: Vec<ValidatedInstance>,
+    /// VRRP settings.
+    pub vrrp: Vrrp,
+    /// Connection synchronisation with its id resolved.
+    pub connection_sync: ConnectionSync,
+}
+
+/// Answers for all pairs.
+#[derive(Debug, Default)]
+pub struct PairVerdicts {
+    /// By name of the pair.
+    pub pairs: BTreeMap<String, Result<ValidatedPair, Rejection>>,
+    /// Pair that a node is a director of.
+    pub director_of: BTreeMap<String, String>,
+}
+
+impl PairVerdicts {
+    /// The pair, if it is accepted.
+    #[must_use]
+    pub fn accepted(&self, name: &str) -> Option<&ValidatedPair> {
+        self.pairs.get(name)?.as_ref().ok()
+    }
+}
+
+/// Validates every pair. Of two in conflict the one loses that has not been running with what it
+/// asks for; of two new ones the younger.
+#[must_use]
+pub fn validate_all(world: &World) -> PairVerdicts {
+    let mut verdicts = PairVerdicts::default();
+    let mut allocator = Allocator::new(world);
+    let (running, new): (Vec<_>, Vec<_>) =
+        world.pairs.iter().partition(|pair| is_running(world, pair));
+    for pair in running.into_iter().chain(new) {
+        let references = dereference::dereference(world, pair);
+        let verdict = validate(pair, references, &allocator, &verdicts.director_of);
+        let held = match &verdict {
+            Ok(validated) => validated
+                .instances
+                .iter()
+                .map(|instance| (instance.name.clone(), instance.vrid))
+                .collect(),
+            // Its directors go on with their last plan and so with these numbers.
+            Err(_) => recorded_vrids(pair),
+        };
+        allocator.claim(pair, &held);
+        let name = pair.name_any();
+        let nodes: Vec<String> = match &verdict {
+            Ok(validated) => validated
+                .directors
+                .iter()
+                .map(|director| director.node_name.clone())
+                .collect(),
+            Err(_) => directors_by_plan(world, &name).map(str::to_owned).collect(),
+        };
+        for node in nodes {
+            verdicts
+                .director_of
+                .entry(node)
+                .or_insert_with(|| name.clone());
+        }
+        verdicts.pairs.insert(pair.name_any(), verdict);
+    }
+    verdicts
+}
+
+/// Validates one pair.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn validate(
+    pair: &DirectorPair,
+    references: References,
+    allocator: &Allocator,
+    director_of: &BTreeMap<String, String>,
+) -> Result<ValidatedPair, Rejection> {
+    let spec = &pair.spec;
+    check_nodes(spec, director_of)?;
+    check_families(spec)?;
+    check_secret(&references.secret, &references.namespace)?;
+    let vrids = allocator.allocate(pair)?;
+    let instances: Vec<_> = spec
+        .instances
+        .iter()
+        .map(|instance| resolve(spec, instance, &vrids))
+        .collect();
+    let mut connection_sync = spec.connection_sync.clone();
+    if connection_sync.mode == ConnectionSyncMode::Enabled && connection_sync.sync_id == 0 {
+        connection_sync.sync_id = instances.first().map_or(1, |instance| instance.vrid);
+    }
+    let directors = spec
+        .directors
+        .iter()
+        .filter(|director| !references.missing_nodes.contains(&director.node_name))
+        .cloned()
+        .collect();
+    Ok(ValidatedPair {
+        name: pair.name_any(),
+        uid: pair.uid().unwrap_or_default(),
+        disabled: spec.admin_state == AdminState::Disabled,
+        directors,
+        missing_nodes: references.missing_nodes,
+        interface: spec.interface.clone(),
+        instances,
+        vrrp: spec.vrrp.clone(),
+        connection_sync,
+    })
+}
+
+fn check_nodes(
+    spec: &DirectorPairSpec,
+    director_of: &BTreeMap<String, String>,
+) -> Result<(), Rejection> {
+    for director in &spec.directors {
+        if let Some(other) = director_of.get(&director.node_name) {
+            return Err(Rejection::new(
+                reason::NODE_IN_ANOTHER_PAIR,
+                format!(
+                    "spec.directors: node {} is a director of DirectorPair {other}, which is older; \
+                     a node serves one pair, so choose another node or remove it there first",
+                    director.node_name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_families(spec: &DirectorPairSpec) -> Result<(), Rejection> {
+    if spec.vrrp.version == 3 {
+        return Ok(());
+    }
+    for instance in &spec.instances {
+        if let Some(address) = instance
+            .addresses
+            .iter()
+            .find(|entry| entry.address.contains(':'))
+        {
+            return Err(Rejection::new(
+                reason::IPV6_NEEDS_VERSION_3,
+                format!(
+                    "spec.instances[{}].addresses: {} is IPv6, which VRRP version {} cannot carry; \
+                     set spec.vrrp.version to 3",
+                    instance.name, address.address, spec.vrrp.version
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_secret(secret: &SecretLookup, namespace: &str) -> Result<(), Rejection> {
+    match secret {
+        SecretLookup::Missing(reference) => Err(Rejection::new(
+            reason::SECRET_NOT_FOUND,
+            format!(
+                "spec.vrrp.authentication.secretRef: namespace {namespace} has no Secret {name} with \
+                 key {key}; create it: kubectl create secret generic {name} --namespace {namespace} \
+                 --from-literal={key}=PASSWORD",
+                name = reference.name,
+                key = reference.key
+            ),
+        )),
+        SecretLookup::Found {
+            reference,
+            bytes: 0,
+        } => Err(Rejection::new(
+            reason::SECRET_NOT_FOUND,
+            format!(
+                "spec.vrrp.authentication.secretRef: key {} of Secret {namespace}/{} is empty; it must hold a \
+                 password of 1 to {PASSWORD_BYTES} bytes",
+                reference.key, reference.name
+            ),
+        )),
+        SecretLookup::Found { reference, bytes } if *bytes > PASSWORD_BYTES => Err(Rejection::new(
+            reason::SECRET_TOO_LONG,
+            format!(
+                "spec.vrrp.authentication.secretRef: key {} of Secret {namespace}/{} has more than the \
+                 {PASSWORD_BYTES} bytes that VRRP version 2 carries; shorten it (keepalived uses the \
+                 first {PASSWORD_BYTES} bytes of auth_pass), and mind a newline at its end",
+                reference.key, reference.name
+            ),
+        )),
+        SecretLookup::NotNeeded | SecretLookup::Found { .. } => Ok(()),
+    }
+}
+
+fn resolve(spec: &DirectorPairSpec, instance: &VrrpInstance, vrids: &Vrids) -> ValidatedInstance {
+    ValidatedInstance {
+        name: instance.name.clone(),
+        vrid: vrids.get(&instance.name).copied().unwrap_or(1),
+        interface: instance.interface.clone(),
+        addresses: instance.addresses.clone(),
+        priorities: priorities(spec, instance),
+    }
+}
+
+/// Priorities by node: those that the instance lists; else 150 for the preferred director and 100,
+/// 90, 80, 70 for the others in their order, leaving out what is listed.
+fn priorities(spec: &DirectorPairSpec, instance: &VrrpInstance) -> BTreeMap<String, i32> {
+    let mut priorities: BTreeMap<String, i32> = instance
+        .priorities
+        .iter()
+        .map(|entry| (entry.node_name.clone(), entry.priority))
+        .collect();
+    if let Some(preferred) = &instance.preferred_director {
+        priorities.insert(preferred.clone(), PREFERRED_PRIORITY);
+    }
+    for director in &spec.directors {
+        if !priorities.contains_key(&director.node_name) {
+            let free = PRIORITIES
+                .into_iter()
+                .find(|priority| !priorities.values().any(|taken| taken == priority));
+            // Four directors at most, so that there is one left.
+            priorities.insert(director.node_name.clone(), free.unwrap_or(1));
+        }
+    }
+    priorities
+}
+
+/// VRIDs that the pair's status records.
+fn recorded_vrids(pair: &DirectorPair) -> Vrids {
+    pair.status
+        .iter()
+        .flat_map(|status| &status.instances)
+        .map(
+            |InstanceStatus {
+                 name,
+                 virtual_router_id,
+                 ..
+             }| (name.clone(), *virtual_router_id),
+        )
+        .collect()
+}
+
+/// Nodes that carry the director role of a pair at this moment.
+fn directors_by_plan<'a>(world: &'a World, pair: &'a str) -> impl Iterator<Item = &'a str> {
+    world
+        .node_plans
+        .iter()
+        .filter(move |(_, plan)| {
+            plan.spec
+                .director
+                .as_ref()
+                .is_some_and(|role| role.pair == pair)
+        })
+        .map(|(node, _)| node.as_str())
+}
+
+/// Whether the pair already has all that it could take from another one: its VRIDs and its nodes.
+fn is_running(world: &World, pair: &DirectorPair) -> bool {
+    let recorded = recorded_vrids(pair);
+    let name = pair.name_any();
+    pair.spec.instances.iter().all(|instance| {
+        recorded.get(&instance.name).is_some_and(|vrid| {
+            instance
+                .virtual_router_id
+                .is_none_or(|named| named == *vrid)
+        })
+    }) && pair.spec.directors.iter().all(|director| {
+        world
+            .node_plans
+            .get(&director.node_name)
+            .and_then(|plan| plan.spec.director.as_ref())
+            .is_none_or(|role| role.pair == name)
+    })
+}

@@ -1,0 +1,246 @@
+//! No client: the status of a real server.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use lvs_crds::v1alpha1::{
+    LoopbackMode, RealServer, RealServerAdminState, RealServerStatus,
+    condition::{self, reason},
+};
+
+use super::validate::ValidatedRealServer;
+use crate::{
+    conditions::{Conditions, Finding, accepted},
+    director_pair::observe::PairReport,
+    node::readiness::{applied, confirmed},
+    pipeline::{Plans, Verdicts},
+    rejection::Rejection,
+    virtual_service::pools::Pool,
+    world::{World, key},
+};
+
+/// How virtual services use real servers, by `namespace/name` of the real server.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    services: BTreeMap<String, i32>,
+    failures: BTreeMap<String, String>,
+}
+
+impl Usage {
+    /// Counts virtual services, and finds what the Active Routers' checks say of each address.
+    #[must_use]
+    pub fn new(verdicts: &Verdicts, reports: &BTreeMap<String, PairReport<'_>>) -> Self {
+        let mut failures = BTreeMap::new();
+        for ((_, service), backends) in reports.values().flat_map(|report| &report.unhealthy) {
+            for backend in backends {
+                failures.entry(backend.address.clone()).or_insert_with(|| {
+                    format!(
+                        "port {} of VirtualService {service}: {}",
+                        backend.port, backend.reason
+                    )
+                });
+            }
+        }
+        // Many services share few pools: count by pool first.
+        let mut shared: BTreeMap<&str, (i32, Vec<&str>)> = BTreeMap::new();
+        let mut services: BTreeMap<String, i32> = BTreeMap::new();
+        for service in verdicts
+            .services
+            .values()
+            .flatten()
+            .filter(|service| !service.disabled())
+        {
+            if let [pool] = service.pools.as_slice() {
+                let entry = shared
+                    .entry(&pool.name)
+                    .or_insert_with(|| (0, members(pool).collect()));
+                entry.0 += 1;
+            } else {
+                let keys: BTreeSet<&str> = service
+                    .pools
+                    .iter()
+                    .flat_map(|pool| members(pool))
+                    .collect();
+                for key in keys {
+                    *services.entry(key.to_owned()).or_default() += 1;
+                }
+            }
+        }
+        for (count, keys) in shared.into_values() {
+            for key in keys.into_iter().collect::<BTreeSet<_>>() {
+                *services.entry(key.to_owned()).or_default() += count;
+            }
+        }
+        Self { services, failures }
+    }
+}
+
+fn members(pool: &Pool) -> impl Iterator<Item = &str> {
+    pool.members
+        .iter()
+        .filter_map(|member| member.real_server.as_ref())
+        .map(|real_server| real_server.key.as_str())
+}
+
+/// The status that a real server should have, beside the `old` one.
+#[must_use]
+pub fn status(
+    world: &World,
+    real_server: &RealServer,
+    old: Option<&RealServerStatus>,
+    verdict: Option<&Result<Arc<ValidatedRealServer>, Rejection>>,
+    plans: &Plans,
+    usage: &Usage,
+    now: Timestamp,
+) -> RealServerStatus {
+    let generation = real_server.metadata.generation.unwrap_or_default();
+    let old_conditions = old
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let mut conditions = Conditions::new(generation, now);
+    let valid = match verdict {
+        Some(Ok(valid)) => Some(valid),
+        _ => None,
+    };
+    let (acceptance, resolution) = if let Some(Err(rejection)) = verdict {
+        let finding = Finding::no(rejection.reason, rejection.message.clone());
+        (finding.clone(), finding)
+    } else {
+        (
+            accepted(),
+            Finding::yes(reason::AS_EXPECTED, "its address is known"),
+        )
+    };
+    conditions.set(condition::ACCEPTED, acceptance);
+    conditions.set(condition::RESOLVED, resolution);
+    let services = usage
+        .services
+        .get(&key(real_server))
+        .copied()
+        .unwrap_or_default();
+    let mut needed = vec![condition::ACCEPTED, condition::RESOLVED];
+    if let Some(valid) = valid {
+        if let Some((loopback, arp)) = loopback(world, plans, valid) {
+            conditions.set(condition::LOOPBACK_CONFIGURED, loopback);
+            conditions.set(condition::ARP_SUPPRESSED, arp);
+            needed.extend([condition::LOOPBACK_CONFIGURED, condition::ARP_SUPPRESSED]);
+        }
+        let health = health(valid, services, usage);
+        if health.status == Some(false) {
+            needed.push(condition::HEALTHY);
+        }
+        conditions.set(condition::HEALTHY, health);
+        if let Some(drained) = drained(valid) {
+            conditions.set(condition::DRAINED, drained);
+        }
+    }
+    conditions.summarize(&needed, Finding::yes(reason::AS_EXPECTED, "it can serve"));
+    RealServerStatus {
+        observed_generation: generation,
+        resolved_address: valid
+            .and_then(|valid| valid.addresses.first())
+            .map(ToString::to_string),
+        virtual_services: services,
+        conditions: conditions.finish(old_conditions),
+    }
+}
+
+/// `LoopbackConfigured` and `ARPSuppressed`; nothing where no VIP is wanted.
+fn loopback(
+    world: &World,
+    plans: &Plans,
+    real_server: &ValidatedRealServer,
+) -> Option<(Finding, Finding)> {
+    match real_server.loopback {
+        LoopbackMode::Disabled => None,
+        LoopbackMode::External => {
+            let finding = Finding::yes(
+                reason::EXTERNAL,
+                "left to whoever runs the host, as spec.loopback.mode says",
+            );
+            Some((finding.clone(), finding))
+        }
+        LoopbackMode::Managed => {
+            let node = real_server.node.as_deref().unwrap_or_default();
+            let desired = plans
+                .nodes
+                .plans
+                .get(node)
+                .and_then(|plan| plan.real_server.as_ref());
+            let present = world.node_plans.get(node);
+            let up_to_date = present.is_some_and(|plan| plan.spec.real_server.as_ref() == desired);
+            let finding = |type_: &str, done: &str| {
+                let reported = present.filter(|_| up_to_date).and_then(|plan| {
+                    confirmed(plan, type_).or_else(|| applied(plan).then(|| (true, String::new())))
+                });
+                match reported {
+                    Some((true, _)) => Finding::yes(reason::AS_EXPECTED, done),
+                    Some((false, message)) => Finding::no(
+                        reason::KERNEL_ERROR,
+                        format!("the agent on {node} says: {message}"),
+                    ),
+                    None => Finding::no(
+                        reason::PENDING,
+                        format!(
+                            "waiting for the agent on {node}; kubectl get nodeplan {node} shows how \
+                             far it is"
+                        ),
+                    ),
+                }
+            };
+            let arp = if real_server.suppress_arp {
+                finding(
+                    condition::ARP_SUPPRESSED,
+                    "it does not answer ARP for the VIPs",
+                )
+            } else {
+                Finding::yes(
+                    reason::EXTERNAL,
+                    "left to whoever runs the host, as spec.loopback.arpSuppression says",
+                )
+            };
+            Some((
+                finding(condition::LOOPBACK_CONFIGURED, "its loopback has the VIPs"),
+                arp,
+            ))
+        }
+    }
+}
+
+fn health(real_server: &ValidatedRealServer, services: i32, usage: &Usage) -> Finding {
+    let failure = real_server
+        .addresses
+        .iter()
+        .find_map(|address| usage.failures.get(&address.to_string()));
+    match (failure, real_server.admin_state) {
+        (_, RealServerAdminState::Disabled) => {
+            Finding::unknown(reason::DISABLED, "adminState is Disabled: it is in no pool")
+        }
+        (_, RealServerAdminState::Maintenance) => Finding::unknown(
+            reason::MAINTENANCE,
+            "adminState is Maintenance: nobody checks it",
+        ),
+        _ if services == 0 => Finding::unknown(
+            "NotInUse",
+            "no virtual service selects it; look at its labels",
+        ),
+        (Some(failure), _) => Finding::no("CheckFailed", failure.clone()),
+        (None, _) => Finding::yes(reason::AS_EXPECTED, "no check of the Active Router fails"),
+    }
+}
+
+fn drained(real_server: &ValidatedRealServer) -> Option<Finding> {
+    let (reason, state) = match real_server.admin_state {
+        RealServerAdminState::Enabled => return None,
+        RealServerAdminState::Drain => (reason::DRAINING, "Drain"),
+        RealServerAdminState::Maintenance => (reason::MAINTENANCE, "Maintenance"),
+        RealServerAdminState::Disabled => (reason::DISABLED, "Disabled"),
+    };
+    Some(Finding::yes(
+        reason,
+        format!("adminState is {state}: it gets no new connections"),
+    ))
+}

@@ -1,0 +1,203 @@
+//! Needs a client: keeps the snapshot of the cluster up to date by watching.
+
+use std::{fmt::Debug, sync::Arc};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Node, Pod, Secret},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, Store},
+        watcher,
+    },
+};
+use lvs_crds::v1alpha1::{DirectorPair, NodePlan, PlanSlice, RealServer, VirtualService};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+
+use crate::{
+    agents::template::{Agent, COMPONENT_LABEL},
+    world::World,
+};
+
+/// Longest value of a Secret that is told apart, in bytes: VRRP takes 8.
+const SECRET_BYTES: usize = 9;
+
+/// All that is watched.
+pub struct Stores {
+    pairs: Store<DirectorPair>,
+    services: Store<VirtualService>,
+    real_servers: Store<RealServer>,
+    nodes: Store<Node>,
+    node_plans: Store<NodePlan>,
+    slices: Store<PlanSlice>,
+    secrets: Store<Secret>,
+    pods: Store<Pod>,
+    templates: Store<ConfigMap>,
+    namespace: String,
+}
+
+/// The watches themselves; whoever starts them polls this.
+pub type Watches = FuturesUnordered<BoxFuture<'static, ()>>;
+
+impl Stores {
+    /// Prepares the watches. `changed` is notified whenever an object has changed.
+    pub fn new(
+        client: &Client,
+        namespace: &str,
+        templates: Option<&str>,
+        changed: &Arc<Notify>,
+    ) -> (Self, Watches) {
+        let watches = Watches::new();
+        let any = watcher::Config::default;
+        let named = |name: Option<&str>| {
+            // Without a name nothing is wanted, and no object is called like this.
+            any().fields(&format!("metadata.name={}", name.unwrap_or("-")))
+        };
+        let components: Vec<_> = Agent::ALL.iter().map(|agent| agent.component()).collect();
+        let agents = any().labels(&format!("{COMPONENT_LABEL} in ({})", components.join(",")));
+        let own = || client.clone();
+        let stores = Self {
+            pairs: watch(Api::all(own()), any(), |_| {}, changed, &watches),
+            services: watch(Api::all(own()), any(), |_| {}, changed, &watches),
+            real_servers: watch(Api::all(own()), any(), |_| {}, changed, &watches),
+            nodes: watch(Api::all(own()), any(), trim_node, changed, &watches),
+            node_plans: watch(Api::all(own()), any(), |_| {}, changed, &watches),
+            slices: watch(Api::all(own()), any(), |_| {}, changed, &watches),
+            secrets: watch(
+                Api::namespaced(own(), namespace),
+                any(),
+                mask,
+                changed,
+                &watches,
+            ),
+            pods: watch(
+                Api::namespaced(own(), namespace),
+                agents,
+                |_| {},
+                changed,
+                &watches,
+            ),
+            templates: watch(
+                Api::namespaced(own(), namespace),
+                named(templates),
+                |_| {},
+                changed,
+                &watches,
+            ),
+            namespace: namespace.to_owned(),
+        };
+        (stores, watches)
+    }
+
+    /// Waits until every store has been filled once.
+    pub async fn synced(&self) {
+        ready(&self.pairs).await;
+        ready(&self.services).await;
+        ready(&self.real_servers).await;
+        ready(&self.nodes).await;
+        ready(&self.node_plans).await;
+        ready(&self.slices).await;
+        ready(&self.secrets).await;
+        ready(&self.pods).await;
+        ready(&self.templates).await;
+    }
+
+    /// The cluster at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> World {
+        let mut world = World {
+            pairs: self.pairs.state(),
+            services: self.services.state(),
+            real_servers: self.real_servers.state(),
+            nodes: by_name(&self.nodes),
+            node_plans: by_name(&self.node_plans),
+            slices: by_name(&self.slices),
+            secrets: by_name(&self.secrets),
+            agent_pods: self.pods.state(),
+            agent_templates: self.templates.state().into_iter().next(),
+            namespace: self.namespace.clone(),
+        };
+        world.sort();
+        world
+    }
+}
+
+fn by_name<K>(store: &Store<K>) -> std::collections::BTreeMap<String, Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store
+        .state()
+        .into_iter()
+        .map(|object| (object.name_any(), object))
+        .collect()
+}
+
+async fn ready<K>(store: &Store<K>)
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    // An error means that the writer is gone, that is, that the process is ending.
+    let _ = store.wait_until_ready().await;
+}
+
+/// Starts a watch; `trim` drops what nobody reads before it is stored.
+fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    trim: fn(&mut K),
+    changed: &Arc<Notify>,
+    watches: &Watches,
+) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let changed = Arc::clone(changed);
+    let stream = watcher(api, config)
+        .default_backoff()
+        .modify(move |object| {
+            object.managed_fields_mut().clear();
+            trim(object);
+        })
+        .reflect(writer);
+    watches.push(Box::pin(stream.for_each(move |event| {
+        match event {
+            Ok(_) => changed.notify_one(),
+            Err(error) => {
+                tracing::warn!(kind = %K::kind(&()), %error, "a watch failed; it starts again");
+            }
+        }
+        std::future::ready(())
+    })));
+    store
+}
+
+/// Keeps of a node what the operator reads: labels, addresses and conditions.
+fn trim_node(node: &mut Node) {
+    node.annotations_mut().clear();
+    node.spec = None;
+    if let Some(status) = node.status.as_mut() {
+        status.images = None;
+        status.allocatable = None;
+        status.capacity = None;
+        status.volumes_attached = None;
+        status.volumes_in_use = None;
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+    }
+}
+
+/// Replaces the values of a Secret by as many zeros: the operator needs the length alone.
+fn mask(secret: &mut Secret) {
+    secret.string_data = None;
+    for value in secret.data.iter_mut().flat_map(|data| data.values_mut()) {
+        *value = ByteString(vec![0; value.0.len().min(SECRET_BYTES)]);
+    }
+}

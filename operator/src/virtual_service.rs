@@ -1,0 +1,11 @@
+//! `VirtualService`: a VIP, its ports and the real servers behind it.
+//!
+//! `dereference` → `validate` → `compile` (with [`slices`]) → `apply` → `status`.
+
+pub mod apply;
+pub mod compile;
+pub mod dereference;
+pub mod pools;
+pub mod slices;
+pub mod status;
+pub mod validate;

@@ -1,0 +1,379 @@
+//! No client: what a virtual service must satisfy beside other objects. The rest is in the CRD's
+//! schema.
+
+use std::{collections::BTreeMap, net::IpAddr, rc::Rc, sync::Arc};
+
+use kube::{Resource, ResourceExt};
+use lvs_crds::v1alpha1::{
+    AdminState, DirectorPair, Port, Protocol, ServicePlan, VirtualService, condition::reason,
+};
+
+use super::{
+    dereference,
+    pools::{Families, Pool, Pools},
+};
+use crate::{
+    director_pair::validate::PairVerdicts,
+    real_server::validate::{INVALID_ADDRESS, RealServerVerdicts},
+    rejection::Rejection,
+    world::{Current, World, internal_addresses, key},
+};
+
+/// A virtual service that can be compiled.
+#[derive(Clone, Debug)]
+pub struct ValidatedService {
+    /// `namespace/name`.
+    pub key: String,
+    /// Name of its pair.
+    pub pair: String,
+    /// Its VIPs.
+    pub addresses: Vec<IpAddr>,
+    /// Its pools with their members, in the order of `spec.backends`.
+    pub pools: Vec<Rc<Pool>>,
+    /// The object, for everything that needs no second look.
+    pub object: Arc<VirtualService>,
+}
+
+impl ValidatedService {
+    /// `adminState: Disabled`: on no director, and no real server has its VIPs.
+    #[must_use]
+    pub fn disabled(&self) -> bool {
+        self.object.spec.admin_state == AdminState::Disabled
+    }
+}
+
+/// Answers for all virtual services by `namespace/name`.
+pub type ServiceVerdicts = BTreeMap<String, Result<ValidatedService, Rejection>>;
+
+/// Validates every virtual service. Of two in conflict the one loses that has not been running with
+/// what it asks for; of two new ones the younger.
+///
+/// # Errors
+/// When a digest cannot be made.
+pub fn validate_all(
+    world: &World,
+    current: &Current<'_>,
+    pairs: &PairVerdicts,
+    real_servers: &RealServerVerdicts,
+) -> Result<ServiceVerdicts, serde_json::Error> {
+    let pools = Pools::new(real_servers);
+    let hosts = Hosts::new(world, real_servers);
+    let mut claims = Claims::new(world, pairs);
+    let mut verdicts = ServiceVerdicts::new();
+    let (running, new): (Vec<_>, Vec<_>) = world
+        .services
+        .iter()
+        .partition(|service| is_running(service, current));
+    let running = running.into_iter().map(|service| (service, true));
+    for (service, is_running) in running.chain(new.into_iter().map(|service| (service, false))) {
+        let pair = dereference::dereference(world, service).pair;
+        let hosts = (!is_running).then_some(&hosts);
+        let verdict = validate(service, pair, &pools, hosts, &claims)?;
+        match &verdict {
+            Ok(validated) => claims.claim(validated),
+            Err(_) => claims.keep(&key(&**service), current),
+        }
+        verdicts.insert(key(&**service), verdict);
+    }
+    Ok(verdicts)
+}
+
+fn validate(
+    service: &Arc<VirtualService>,
+    pair: Option<&DirectorPair>,
+    pools: &Pools<'_>,
+    hosts: Option<&Hosts>,
+    claims: &Claims,
+) -> Result<Result<ValidatedService, Rejection>, serde_json::Error> {
+    let addresses = match check_references(service, pair) {
+        Ok(addresses) => addresses,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let families = Families::of(&addresses);
+    let namespace = service.namespace().unwrap_or_default();
+    let mut resolved = Vec::new();
+    for backend in &service.spec.backends {
+        resolved.push(pools.resolve(&namespace, backend, families)?);
+    }
+    let validated = ValidatedService {
+        key: key(&**service),
+        pair: service.spec.director_pair_ref.name.clone(),
+        addresses,
+        pools: resolved,
+        object: Arc::clone(service),
+    };
+    Ok(check_families(&validated)
+        .and_then(|()| hosts.map_or(Ok(()), |hosts| hosts.check(&validated)))
+        .and_then(|()| claims.check(&validated))
+        .map(|()| validated))
+}
+
+/// Checks the pair and its instance, and reads the VIPs.
+fn check_references(
+    service: &VirtualService,
+    pair: Option<&DirectorPair>,
+) -> Result<Vec<IpAddr>, Rejection> {
+    let spec = &service.spec;
+    let name = &spec.director_pair_ref.name;
+    let Some(pair) = pair else {
+        return Err(Rejection::new(
+            reason::DIRECTOR_PAIR_NOT_FOUND,
+            format!(
+                "spec.directorPairRef.name: there is no DirectorPair {name}; kubectl get directorpairs \
+                 lists those that exist"
+            ),
+        ));
+    };
+    let instances = &pair.spec.instances;
+    if !instances
+        .iter()
+        .any(|instance| instance.name == spec.instance)
+    {
+        let names: Vec<_> = instances
+            .iter()
+            .map(|instance| instance.name.as_str())
+            .collect();
+        return Err(Rejection::new(
+            reason::INSTANCE_NOT_FOUND,
+            format!(
+                "spec.instance: DirectorPair {name} has no instance {}; it has: {}",
+                spec.instance,
+                names.join(", ")
+            ),
+        ));
+    }
+    let mut addresses = Vec::new();
+    for text in &spec.frontend.addresses {
+        let Ok(address) = text.parse::<IpAddr>() else {
+            return Err(Rejection::new(
+                INVALID_ADDRESS,
+                format!("spec.frontend.addresses: {text:?} is not an IPv4 or IPv6 address"),
+            ));
+        };
+        if address.is_ipv6() && pair.spec.vrrp.version != 3 {
+            return Err(Rejection::new(
+                reason::IPV6_NEEDS_VERSION_3,
+                format!(
+                    "spec.frontend.addresses: {text} is IPv6, and DirectorPair {name} speaks VRRP \
+                     version {}, which carries IPv4 only; set spec.vrrp.version of the pair to 3",
+                    pair.spec.vrrp.version
+                ),
+            ));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// DR and NAT keep the address family, so every VIP needs members of its own.
+fn check_families(service: &ValidatedService) -> Result<(), Rejection> {
+    let method = service.object.spec.forwarding.method;
+    for (backend, pool) in service.object.spec.backends.iter().zip(&service.pools) {
+        if let Some(server) = pool.foreign_server {
+            return Err(Rejection::new(
+                reason::MIXED_FAMILY,
+                format!(
+                    "spec.backends[{}].servers: {server} is of another address family than the VIPs \
+                     in spec.frontend.addresses; forwarding {method:?} needs IPv4 behind IPv4 and \
+                     IPv6 behind IPv6",
+                    backend.name
+                ),
+            ));
+        }
+    }
+    let has_candidates = service
+        .pools
+        .iter()
+        .any(|pool| !pool.members.is_empty() || !pool.wrong_family.is_empty());
+    let orphan = service
+        .addresses
+        .iter()
+        .find(|vip| !service.pools.iter().any(|pool| pool.serves(vip)));
+    match orphan {
+        Some(vip) if has_candidates => Err(Rejection::new(
+            reason::MIXED_FAMILY,
+            format!(
+                "spec.frontend.addresses: no real server in spec.backends is of the address family \
+                 of {vip}; forwarding {method:?} needs IPv4 behind IPv4 and IPv6 behind IPv6"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Addresses that are hosts' own and can be no VIP.
+#[derive(Debug)]
+struct Hosts(BTreeMap<IpAddr, String>);
+
+impl Hosts {
+    fn new(world: &World, real_servers: &RealServerVerdicts) -> Self {
+        let mut hosts = BTreeMap::new();
+        for real_server in real_servers.by_namespace.values().flatten() {
+            if real_server.node.is_none() {
+                for address in &real_server.addresses {
+                    hosts.insert(*address, format!("RealServer {}", real_server.key));
+                }
+            }
+        }
+        for (name, node) in &world.nodes {
+            for address in internal_addresses(node) {
+                hosts.insert(address, format!("Node {name}"));
+            }
+        }
+        Self(hosts)
+    }
+
+    fn check(&self, service: &ValidatedService) -> Result<(), Rejection> {
+        let own = |vip: &&IpAddr| {
+            service
+                .pools
+                .iter()
+                .flat_map(|pool| &pool.members)
+                .any(|member| member.address == **vip)
+        };
+        let found = service
+            .addresses
+            .iter()
+            .find_map(|vip| self.0.get(vip).map(|host| (vip, host.clone())))
+            .or_else(|| {
+                let vip = service.addresses.iter().find(own)?;
+                Some((vip, "a real server in spec.backends".to_owned()))
+            });
+        match found {
+            None => Ok(()),
+            Some((vip, host)) => Err(Rejection::new(
+                reason::NOT_A_REAL_SERVER_ADDRESS,
+                format!(
+                    "spec.frontend.addresses: {vip} is the address of {host}; a VIP moves between \
+                     directors, so it must be an address that no host has"
+                ),
+            )),
+        }
+    }
+}
+
+/// Who has which VIP and port.
+#[derive(Debug)]
+struct Claims {
+    ports: BTreeMap<(IpAddr, i32, Protocol), String>,
+    /// Pair and instance that a VIP moves with, and who said so first.
+    vips: BTreeMap<IpAddr, (String, String, String)>,
+}
+
+impl Claims {
+    fn new(world: &World, pairs: &PairVerdicts) -> Self {
+        let mut vips = BTreeMap::new();
+        let accepted = world
+            .pairs
+            .iter()
+            .filter_map(|pair| pairs.accepted(&pair.name_any()));
+        for pair in accepted {
+            for instance in &pair.instances {
+                for entry in &instance.addresses {
+                    if let Ok(address) = entry.address.parse() {
+                        let by = format!("DirectorPair {}", pair.name);
+                        vips.insert(address, (pair.name.clone(), instance.name.clone(), by));
+                    }
+                }
+            }
+        }
+        Self {
+            ports: BTreeMap::new(),
+            vips,
+        }
+    }
+
+    fn check(&self, service: &ValidatedService) -> Result<(), Rejection> {
+        let spec = &service.object.spec;
+        for vip in &service.addresses {
+            if let Some((pair, instance, by)) = self.vips.get(vip)
+                && (pair != &service.pair || instance != &spec.instance)
+            {
+                return Err(Rejection::new(
+                    reason::VIP_CONFLICT,
+                    format!(
+                        "spec.frontend.addresses: {vip} moves with instance {instance} of \
+                         DirectorPair {pair} ({by}); name that pair and instance here, or choose \
+                         another address"
+                    ),
+                ));
+            }
+            for Port { port, protocol, .. } in &spec.frontend.ports {
+                if let Some(other) = self.ports.get(&(*vip, *port, *protocol)) {
+                    return Err(Rejection::new(
+                        reason::VIP_CONFLICT,
+                        format!(
+                            "spec.frontend: {vip} port {port} {protocol:?} belongs to VirtualService \
+                             {other}; choose another address or port, or remove it there first"
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, service: &ValidatedService) {
+        let spec = &service.object.spec;
+        self.insert(
+            &service.key,
+            (&service.pair, &spec.instance),
+            &service.addresses,
+            &spec.frontend.ports,
+        );
+    }
+
+    /// A service that turned bad goes on with its last plan and keeps what that has.
+    fn keep(&mut self, key: &str, current: &Current<'_>) {
+        if let Some((pair, plan)) = current.service(key) {
+            self.insert(key, (pair, &plan.instance), &vips(plan), &plan.ports);
+        }
+    }
+
+    fn insert(&mut self, key: &str, owner: (&str, &str), vips: &[IpAddr], ports: &[Port]) {
+        for vip in vips {
+            self.vips.entry(*vip).or_insert_with(|| {
+                (
+                    owner.0.to_owned(),
+                    owner.1.to_owned(),
+                    format!("VirtualService {key}"),
+                )
+            });
+            for Port { port, protocol, .. } in ports {
+                self.ports
+                    .entry((*vip, *port, *protocol))
+                    .or_insert_with(|| key.to_owned());
+            }
+        }
+    }
+}
+
+/// VIPs of a plan.
+#[must_use]
+pub fn vips(plan: &ServicePlan) -> Vec<IpAddr> {
+    plan.addresses
+        .iter()
+        .filter_map(|address| address.parse().ok())
+        .collect()
+}
+
+/// Whether the directors carry every VIP and port that the object asks for already.
+fn is_running(service: &VirtualService, current: &Current<'_>) -> bool {
+    let spec = &service.spec;
+    current.service(&key(service)).is_some_and(|(pair, plan)| {
+        let has = vips(plan);
+        Some(&plan.uid) == service.meta().uid.as_ref()
+            && pair == spec.director_pair_ref.name
+            && plan.instance == spec.instance
+            && spec
+                .frontend
+                .addresses
+                .iter()
+                .all(|text| text.parse().is_ok_and(|address| has.contains(&address)))
+            && spec.frontend.ports.iter().all(|port| {
+                plan.ports
+                    .iter()
+                    .any(|other| other.port == port.port && other.protocol == port.protocol)
+            })
+    })
+}

@@ -1,0 +1,183 @@
+//! Everything that the operator decides from, as values taken at one moment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Node, Pod, Secret},
+    jiff::Timestamp,
+};
+use kube::{Resource, ResourceExt};
+use lvs_crds::v1alpha1::{
+    DirectorPair, MemberPlan, NodePlan, PlanSlice, RealServer, ServicePlan, VirtualService,
+    plan_slice::PAIR_LABEL,
+};
+
+/// A snapshot of the cluster, as far as it concerns the operator.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Pairs, oldest first: the order in which claims are granted.
+    pub pairs: Vec<Arc<DirectorPair>>,
+    /// Virtual services, oldest first.
+    pub services: Vec<Arc<VirtualService>>,
+    /// Real servers, oldest first.
+    pub real_servers: Vec<Arc<RealServer>>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<String, Arc<Node>>,
+    /// Node plans by name, which is the node's.
+    pub node_plans: BTreeMap<String, Arc<NodePlan>>,
+    /// Slices by name.
+    pub slices: BTreeMap<String, Arc<PlanSlice>>,
+    /// Secrets of the operator's namespace by name; values are masked, only lengths are true.
+    pub secrets: BTreeMap<String, Arc<Secret>>,
+    /// Pods of the agents.
+    pub agent_pods: Vec<Arc<Pod>>,
+    /// Pod templates of the agents.
+    pub agent_templates: Option<Arc<ConfigMap>>,
+    /// Namespace of the operator, its agents and the Secrets of VRRP.
+    pub namespace: String,
+}
+
+impl World {
+    /// Puts objects into the order in which claims are granted: by creation, then by namespace and
+    /// name. Call it once after filling the lists.
+    pub fn sort(&mut self) {
+        self.pairs.sort_by_cached_key(|object| age(&**object));
+        self.services.sort_by_cached_key(|object| age(&**object));
+        self.real_servers
+            .sort_by_cached_key(|object| age(&**object));
+    }
+
+    /// The pair of that name.
+    #[must_use]
+    pub fn pair(&self, name: &str) -> Option<&Arc<DirectorPair>> {
+        self.pairs.iter().find(|pair| pair.name_any() == name)
+    }
+
+    /// Slices of a pair.
+    pub fn slices_of(&self, pair: &str) -> impl Iterator<Item = &Arc<PlanSlice>> {
+        self.slices
+            .values()
+            .filter(move |slice| slice_pair(slice) == Some(pair))
+    }
+
+    /// Whether the node exists and its kubelet reports it ready. A node that is not cannot confirm
+    /// anything, so nobody waits for it.
+    #[must_use]
+    pub fn node_ready(&self, name: &str) -> bool {
+        self.nodes.get(name).is_some_and(|node| {
+            node.status
+                .iter()
+                .flat_map(|status| status.conditions.iter().flatten())
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        })
+    }
+
+    /// Addresses of type `InternalIP` of a node; empty when it does not exist.
+    #[must_use]
+    pub fn node_addresses(&self, name: &str) -> Vec<IpAddr> {
+        self.nodes
+            .get(name)
+            .map(|node| internal_addresses(node))
+            .unwrap_or_default()
+    }
+}
+
+/// Addresses of type `InternalIP` of a node, in the node's order.
+#[must_use]
+pub fn internal_addresses(node: &Node) -> Vec<IpAddr> {
+    node.status
+        .iter()
+        .flat_map(|status| status.addresses.iter().flatten())
+        .filter(|address| address.type_ == "InternalIP")
+        .filter_map(|address| address.address.parse().ok())
+        .collect()
+}
+
+/// Name of the pair that a slice belongs to.
+#[must_use]
+pub fn slice_pair(slice: &PlanSlice) -> Option<&str> {
+    slice.labels().get(PAIR_LABEL).map(String::as_str)
+}
+
+/// `namespace/name`, or the name alone of a cluster-scoped object.
+#[must_use]
+pub fn key<K: Resource>(object: &K) -> String {
+    match object.meta().namespace.as_deref() {
+        Some(namespace) => format!("{namespace}/{}", object.name_any()),
+        None => object.name_any(),
+    }
+}
+
+fn age<K: Resource>(object: &K) -> (Option<Timestamp>, String) {
+    (
+        object.meta().creation_timestamp.as_ref().map(|time| time.0),
+        key(object),
+    )
+}
+
+/// What the slices say at this moment: the state that carries on when an object turns bad.
+#[derive(Debug, Default)]
+pub struct Current<'a> {
+    services: BTreeMap<&'a str, (&'a str, &'a ServicePlan)>,
+    pools: BTreeMap<(&'a str, &'a str), &'a [MemberPlan]>,
+}
+
+impl<'a> Current<'a> {
+    /// Indexes the slices of a snapshot.
+    #[must_use]
+    pub fn new(world: &'a World) -> Self {
+        let mut current = Self::default();
+        for slice in world.slices.values() {
+            let Some(pair) = slice_pair(slice) else {
+                continue;
+            };
+            for service in &slice.spec.services {
+                current.services.insert(&service.name, (pair, service));
+            }
+            for pool in &slice.spec.pools {
+                current.pools.insert((pair, &pool.name), &pool.members);
+            }
+        }
+        current
+    }
+
+    /// The plan of a virtual service and the pair that carries it.
+    #[must_use]
+    pub fn service(&self, key: &str) -> Option<(&'a str, &'a ServicePlan)> {
+        self.services.get(key).copied()
+    }
+
+    /// Plans of all virtual services that a pair carries.
+    pub fn services_of(&self, pair: &str) -> impl Iterator<Item = &'a ServicePlan> {
+        self.services
+            .values()
+            .filter(move |(carrier, _)| *carrier == pair)
+            .map(|(_, service)| *service)
+    }
+
+    /// Members of a pool.
+    #[must_use]
+    pub fn pool(&self, pair: &str, name: &str) -> Option<&'a [MemberPlan]> {
+        self.pools.get(&(pair, name)).copied()
+    }
+
+    /// Members of a virtual service that get connections, as address and port.
+    #[must_use]
+    pub fn admitted(&self, key: &str) -> BTreeSet<(&'a str, i32)> {
+        let Some((pair, service)) = self.service(key) else {
+            return BTreeSet::new();
+        };
+        service
+            .pools
+            .iter()
+            .filter_map(|pool| self.pool(pair, pool))
+            .flatten()
+            .filter(|member| member.weight > 0)
+            .map(|member| (member.address.as_str(), member.port))
+            .collect()
+    }
+}
