@@ -89,3 +89,26 @@ fn a_router_that_is_not_active_touches_no_address() {
         assert_eq!(outputs, []);
     }
 }
+
+#[test]
+fn a_learned_interval_does_not_outlive_the_configuration_it_belongs_to() {
+    let mut bench = Bench::backup(config());
+    let fast = Advertisement {
+        interval: Centiseconds::new(10),
+        ..bench.advertisement(150)
+    };
+    bench.hears_this(HIGHER, fast.clone());
+    bench.reconfigures(|config| config.down_advertisements = 2);
+    assert_eq!(
+        bench.deadline_in(),
+        DOWN.saturating_sub(Duration::from_secs(1))
+    );
+
+    let mut bench = Bench::backup(config());
+    bench.hears_this(HIGHER, fast);
+    bench.until_deadline();
+    bench.reconfigures(|config| config.version = Version::V2);
+    bench.hears(HIGHER, 150);
+    assert_eq!(bench.router.role(), Role::Backup);
+    assert_eq!(bench.deadline_in(), DOWN);
+}

@@ -192,6 +192,11 @@ fn a_router_drained_during_its_restart_hands_over() {
     bench.does(Input::Drain(true));
     let outputs = bench.does(Input::StartActive);
     assert_eq!(priorities_sent(&outputs), [PRIORITY_RELEASE]);
+    assert_eq!(
+        bench.deadline_in(),
+        Duration::from_millis(250),
+        "the offer is repeated"
+    );
     assert_eq!(kinds(&bench.hears(LOWER, 1)), ["remove", "role"]);
 }
 
