@@ -5,7 +5,7 @@
 # The machine's file system is the root, mounted read-only. What a node keeps over a loss of power, as a machine
 # keeps its disk, is /var/lib (a disk image of its own) and /var/log (a directory on the machine).
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export HOME=/root
+export HOME=/run
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
