@@ -6,7 +6,7 @@ RELEASE := target/$(MUSL)/release
 IMAGES := target/lab/images
 LAB := target/debug/lab
 
-.PHONY: demo demo-down test setup tools images format lint unit chart light e2e crds bench-idle clean-lab
+.PHONY: demo demo-down test setup tools images format lint unit chart light machines e2e crds bench-idle clean-lab
 
 ## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
 demo: images
@@ -17,7 +17,7 @@ demo-down:
 	cargo run -q -p lvs-lab -- down --name demo
 
 ## Everything that CI runs.
-test: setup format lint unit tools chart light images e2e
+test: setup format lint unit tools chart light machines images e2e
 
 ## Install what the rest needs (as root), or print the command that does.
 setup:
@@ -52,6 +52,10 @@ chart: tools
 ## What needs a kernel with IPVS and nothing else, in one that boots in two seconds.
 light: tools
 	cargo test -p lvs-e2e --test light
+
+## The lab keeps its own promises: power, cables, traffic.
+machines: tools
+	cargo test -p lvs-lab --test machines -- --ignored
 
 ## The product's life in a five-node cluster: install, fail over, repair, release.
 e2e: images
