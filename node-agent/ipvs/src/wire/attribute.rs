@@ -1,11 +1,11 @@
 //! Attributes of the first level (`IPVS_CMD_ATTR_*`, and `IPVS_INFO_ATTR_*` in the answer to `GET_INFO`).
 
 use netlink_packet_core::{
-    DecodeError, DefaultNla, ErrorContext as _, NLA_F_NESTED, Nla, NlaBuffer, Parseable as _,
+    DecodeError, DefaultNla, ErrorContext as _, NLA_F_NESTED, Nla, NlaBuffer,
     ParseableParametrized, parse_u32,
 };
 
-use super::value::{Value, parse_attributes};
+use super::value::{Value, parse_attributes, parse_unknown};
 use super::{CommandCode, DaemonAttribute, DestinationAttribute, ServiceAttribute};
 
 const SERVICE: u16 = 1;
@@ -96,14 +96,14 @@ impl ParseableParametrized<NlaBuffer<&[u8]>, CommandCode> for Attribute {
             INFO_CONNECTION_TABLE_SIZE if command == CommandCode::SET_INFO => {
                 Self::ConnectionTableSize(number("IPVS_INFO_ATTR_CONN_TAB_SIZE")?)
             }
-            _ if command == CommandCode::SET_INFO => Self::Other(DefaultNla::parse(attribute)?),
+            _ if command == CommandCode::SET_INFO => Self::Other(parse_unknown(attribute)?),
             SERVICE => Self::Service(parse_attributes(value, "IPVS_CMD_ATTR_SERVICE")?),
             DESTINATION => Self::Destination(parse_attributes(value, "IPVS_CMD_ATTR_DEST")?),
             DAEMON => Self::Daemon(parse_attributes(value, "IPVS_CMD_ATTR_DAEMON")?),
             TIMEOUT_TCP => Self::TimeoutTcp(number("IPVS_CMD_ATTR_TIMEOUT_TCP")?),
             TIMEOUT_TCP_FIN => Self::TimeoutTcpFin(number("IPVS_CMD_ATTR_TIMEOUT_TCP_FIN")?),
             TIMEOUT_UDP => Self::TimeoutUdp(number("IPVS_CMD_ATTR_TIMEOUT_UDP")?),
-            _ => Self::Other(DefaultNla::parse(attribute)?),
+            _ => Self::Other(parse_unknown(attribute)?),
         })
     }
 }

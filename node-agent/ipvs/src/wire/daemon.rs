@@ -5,7 +5,7 @@ use netlink_packet_core::{
     parse_u32,
 };
 
-use super::value::{Value, parse_bytes, parse_text};
+use super::value::{Value, parse_bytes, parse_text, parse_unknown};
 
 const STATE: u16 = 1;
 const INTERFACE: u16 = 2;
@@ -92,7 +92,7 @@ impl Parseable<NlaBuffer<&[u8]>> for DaemonAttribute {
             GROUP6 => Self::Group6(parse_bytes(value).context("IPVS_DAEMON_ATTR_MCAST_GROUP6")?),
             PORT => Self::Port(parse_u16(value).context("IPVS_DAEMON_ATTR_MCAST_PORT")?),
             TTL => Self::Ttl(parse_u8(value).context("IPVS_DAEMON_ATTR_MCAST_TTL")?),
-            _ => Self::Other(DefaultNla::parse(attribute)?),
+            _ => Self::Other(parse_unknown(attribute)?),
         })
     }
 }

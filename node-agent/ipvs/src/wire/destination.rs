@@ -6,7 +6,7 @@ use netlink_packet_core::{
 };
 
 use super::StatsAttribute;
-use super::value::{Value, parse_attributes, parse_bytes};
+use super::value::{Value, parse_attributes, parse_bytes, parse_unknown};
 
 const ADDRESS: u16 = 1;
 const PORT: u16 = 2;
@@ -143,7 +143,7 @@ impl Parseable<NlaBuffer<&[u8]>> for DestinationAttribute {
             TUNNEL_FLAGS => {
                 Self::TunnelFlags(parse_u16(value).context("IPVS_DEST_ATTR_TUN_FLAGS")?)
             }
-            _ => Self::Other(DefaultNla::parse(attribute)?),
+            _ => Self::Other(parse_unknown(attribute)?),
         })
     }
 }

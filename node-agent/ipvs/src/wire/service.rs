@@ -6,7 +6,7 @@ use netlink_packet_core::{
 };
 
 use super::StatsAttribute;
-use super::value::{Value, parse_attributes, parse_bytes, parse_text};
+use super::value::{Value, parse_attributes, parse_bytes, parse_text, parse_unknown};
 
 const ADDRESS_FAMILY: u16 = 1;
 const PROTOCOL: u16 = 2;
@@ -120,7 +120,7 @@ impl Parseable<NlaBuffer<&[u8]>> for ServiceAttribute {
                 Self::PersistenceEngine(parse_text(value).context("IPVS_SVC_ATTR_PE_NAME")?)
             }
             STATS64 => Self::Stats64(parse_attributes(value, "IPVS_SVC_ATTR_STATS64")?),
-            _ => Self::Other(DefaultNla::parse(attribute)?),
+            _ => Self::Other(parse_unknown(attribute)?),
         })
     }
 }

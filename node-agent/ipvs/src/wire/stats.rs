@@ -2,7 +2,7 @@
 
 use netlink_packet_core::{DecodeError, DefaultNla, ErrorContext as _, Nla, NlaBuffer, Parseable};
 
-use super::value::{Value, parse_bytes};
+use super::value::{Value, parse_bytes, parse_unknown};
 
 const CONNECTIONS: u16 = 1;
 const INCOMING_PACKETS: u16 = 2;
@@ -140,7 +140,7 @@ impl Parseable<NlaBuffer<&[u8]>> for StatsAttribute {
             OUTGOING_BYTES_PER_SECOND => {
                 Self::OutgoingBytesPerSecond(counter("IPVS_STATS_ATTR_OUTBPS")?)
             }
-            _ => Self::Other(DefaultNla::parse(attribute)?),
+            _ => Self::Other(parse_unknown(attribute)?),
         })
     }
 }

@@ -104,6 +104,13 @@ fn an_attribute_longer_than_its_nest_is_refused() {
     assert!(parse(1, &bytes).is_err());
 }
 
+#[test]
+fn flags_that_exclude_each_other_are_refused() {
+    let bytes = [4, 0, 0xff, 0xff];
+    let error = parse(1, &bytes).unwrap_err().to_string();
+    assert!(error.starts_with("attribute 16383 is both"), "{error}");
+}
+
 proptest! {
     #[test]
     fn what_was_written_is_read(command in arbitrary::command()) {

@@ -84,6 +84,15 @@ pub(super) fn parse_text(value: &[u8]) -> Result<String, DecodeError> {
     Ok(String::from_utf8(text.to_vec())?)
 }
 
+/// An attribute that this crate does not know, as it is.
+pub(super) fn parse_unknown(attribute: &NlaBuffer<&[u8]>) -> Result<DefaultNla, DecodeError> {
+    if attribute.nested_flag() && attribute.network_byte_order_flag() {
+        let kind = attribute.kind();
+        return Err(format!("attribute {kind} is both a nest and in network byte order, which linux/netlink.h excludes").into());
+    }
+    DefaultNla::parse(attribute)
+}
+
 /// All attributes in `bytes`. `what` names the place for errors.
 pub(super) fn parse_attributes<T>(bytes: &[u8], what: &'static str) -> Result<Vec<T>, DecodeError>
 where
