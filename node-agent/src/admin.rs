@@ -1,0 +1,215 @@
+//! Health, metrics and recent operations over HTTP, for the node itself alone.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use prometheus_client::registry::Registry;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::bundle::PlanBundle;
+use crate::op_log::{Entry, OpLog};
+use crate::report::Report;
+
+/// `Content-Type` of the metrics (OpenMetrics 1.0).
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// A loop that has not come round for this long hangs.
+const LONGEST_PASS: Duration = Duration::from_secs(60);
+/// How many operations are shown unless the caller says.
+const OPS: usize = 100;
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// When the loop last came round.
+    pub ticked: watch::Receiver<Instant>,
+    /// The plan to carry out.
+    pub bundle: watch::Receiver<Option<Arc<PlanBundle>>>,
+    /// What the loop says.
+    pub report: watch::Receiver<Report>,
+    /// Metrics.
+    pub registry: Arc<Registry>,
+    /// Recent operations.
+    pub ops: OpLog,
+}
+
+/// Serves on `address`. Does not return unless that fails.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn serve(address: SocketAddr, admin: Admin) -> io::Result<()> {
+    let listener = TcpListener::bind(address).await?;
+    axum::serve(listener, router(admin)).await
+}
+
+fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .route("/metrics", get(metrics))
+        .route("/ops", get(ops))
+        .with_state(admin)
+}
+
+async fn health(State(admin): State<Admin>) -> Response {
+    let since = admin.ticked.borrow().elapsed();
+    if since > LONGEST_PASS {
+        let text = format!("the loop has not come round for {} s\n", since.as_secs());
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    "ok\n".into_response()
+}
+
+/// Ready: a plan was carried out, or there is none.
+async fn readiness(State(admin): State<Admin>) -> Response {
+    let has_plan = admin.bundle.borrow().is_some();
+    let applied = admin.report.borrow().applied_revision.is_some();
+    if has_plan && !applied {
+        let text = "the plan has not been carried out\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
+    "ok\n".into_response()
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    let mut text = String::new();
+    match prometheus_client::encoding::text::encode(&mut text, &admin.registry) {
+        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[derive(Deserialize)]
+struct Last {
+    last: Option<usize>,
+}
+
+async fn ops(State(admin): State<Admin>, Query(query): Query<Last>) -> Response {
+    let lines: String = admin
+        .ops
+        .last(query.last.unwrap_or(OPS))
+        .iter()
+        .map(line)
+        .collect();
+    ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response()
+}
+
+fn line(entry: &Entry) -> String {
+    let time = entry.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let object = json!({
+        "serial": entry.serial,
+        "timeMilliseconds": u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+        "kind": entry.kind,
+        "command": entry.command,
+        "error": entry.error,
+    });
+    format!("{object}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    struct Server {
+        address: SocketAddr,
+        ticked: watch::Sender<Instant>,
+        bundle: watch::Sender<Option<Arc<PlanBundle>>>,
+        report: watch::Sender<Report>,
+        ops: OpLog,
+    }
+
+    async fn server() -> Server {
+        let (ticked, ticks) = watch::channel(Instant::now());
+        let (bundle, bundles) = watch::channel(None);
+        let (report, reports) = watch::channel(Report::unobserved());
+        let ops = OpLog::default();
+        let admin = Admin {
+            ticked: ticks,
+            bundle: bundles,
+            report: reports,
+            registry: Arc::default(),
+            ops: ops.clone(),
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, router(admin)).await });
+        Server {
+            address,
+            ticked,
+            bundle,
+            report,
+            ops,
+        }
+    }
+
+    async fn fetch(server: &Server, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(server.address).await.expect("connected");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("received");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head
+            .split(' ')
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_ready_without_a_plan_and_after_carrying_one_out() {
+        let server = server().await;
+        assert_eq!(fetch(&server, "/readyz").await.0, 200);
+        let bundle = json!({
+            "name": "lb-1", "generation": 1, "slices": {},
+            "plan": {"formatVersion": 1, "revision": "r"},
+        });
+        let bundle = serde_json::from_value(bundle).expect("a bundle");
+        server.bundle.send_replace(Some(Arc::new(bundle)));
+        assert_eq!(fetch(&server, "/readyz").await.0, 503);
+        server
+            .report
+            .send_modify(|report| report.applied_revision = Some("r".into()));
+        assert_eq!(fetch(&server, "/readyz").await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_hangs_is_not_healthy() {
+        let server = server().await;
+        assert_eq!(fetch(&server, "/healthz").await.0, 200);
+        if let Some(long_ago) = Instant::now().checked_sub(LONGEST_PASS + Duration::from_secs(1)) {
+            server.ticked.send_replace(long_ago);
+            let (status, body) = fetch(&server, "/healthz").await;
+            assert_eq!(status, 503);
+            assert!(body.contains("61 s"), "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn operations_are_lines_of_json() {
+        let server = server().await;
+        for weight in 1..=3 {
+            let command = format!("ipvsadm -e -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w {weight}");
+            server.ops.record("set_destination", command, None);
+        }
+        let (status, body) = fetch(&server, "/ops?last=2").await;
+        assert_eq!(status, 200);
+        assert!(
+            body.contains("-w 2") && body.contains("-w 3") && !body.contains("-w 1"),
+            "{body}"
+        );
+        assert_eq!(fetch(&server, "/metrics").await, (200, "# EOF\n".into()));
+    }
+}

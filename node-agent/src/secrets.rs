@@ -1,0 +1,284 @@
+//! Passwords of VRRP, read from the Secrets that the plan names.
+//!
+//! They are kept in the state directory, mode 0600, because a director that starts while the API
+//! server is away must be able to speak to its peer. A password that is gone from the cluster stays in
+//! use until there is another, or until the plan names none.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client};
+use lvs_crds::v1alpha1::SecretReference;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::bundle::PlanBundle;
+use crate::plan::vrrp::Secrets;
+use crate::store::{StoreError, write_durably};
+
+/// How often a directory of passwords is looked at.
+const DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A password as people store it: an editor's newline at the end does not belong to it.
+fn trim(password: &[u8]) -> &[u8] {
+    let password = password.strip_suffix(b"\n").unwrap_or(password);
+    password.strip_suffix(b"\r").unwrap_or(password)
+}
+
+/// A password as the file has it.
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    reference: SecretReference,
+    password: Vec<u8>,
+}
+
+/// The sending side of the passwords, with the file that keeps them.
+pub struct Keeper {
+    path: PathBuf,
+    secrets: watch::Sender<Secrets>,
+}
+
+impl Keeper {
+    /// Reads what the state directory has. A file that cannot be read is as good as none.
+    #[must_use]
+    pub fn open(state_dir: &Path) -> (Self, watch::Receiver<Secrets>) {
+        let path = state_dir.join("secrets");
+        let secrets = std::fs::read(&path)
+            .ok()
+            .and_then(|contents| serde_json::from_slice::<Vec<OnDisk>>(&contents).ok())
+            .unwrap_or_default()
+            .into_iter()
+            .map(|on_disk| (on_disk.reference, on_disk.password))
+            .collect();
+        let (sender, receiver) = watch::channel(secrets);
+        let keeper = Self {
+            path,
+            secrets: sender,
+        };
+        (keeper, receiver)
+    }
+
+    fn set(&self, reference: &SecretReference, password: &[u8]) {
+        let password = trim(password).to_vec();
+        self.modify(|secrets| {
+            let before = secrets.insert(reference.clone(), password.clone());
+            before.as_ref() != Some(&password)
+        });
+    }
+
+    fn retain(&self, wanted: Option<&SecretReference>) {
+        self.modify(|secrets| {
+            let before = secrets.len();
+            secrets.retain(|reference, _| Some(reference) == wanted);
+            secrets.len() != before
+        });
+    }
+
+    fn modify(&self, change: impl FnOnce(&mut Secrets) -> bool) {
+        if self.secrets.send_if_modified(change)
+            && let Err(error) = self.save()
+        {
+            tracing::error!(%error, "password not kept on disk");
+        }
+    }
+
+    fn save(&self) -> Result<(), StoreError> {
+        let on_disk: Vec<_> = self
+            .secrets
+            .borrow()
+            .iter()
+            .map(|(reference, password)| OnDisk {
+                reference: reference.clone(),
+                password: password.clone(),
+            })
+            .collect();
+        let contents = serde_json::to_vec(&on_disk).map_err(|source| StoreError::Encode {
+            what: "the passwords".into(),
+            source,
+        })?;
+        write_durably(&self.path, &contents, 0o600)
+    }
+}
+
+/// What the plan names now.
+fn wanted(plans: &mut watch::Receiver<Option<Arc<PlanBundle>>>) -> Option<SecretReference> {
+    let bundle = plans.borrow_and_update();
+    let director = bundle.as_ref()?.plan.director.as_ref()?;
+    director.vrrp.authentication.secret_ref.clone()
+}
+
+/// Follows the Secret that the plan names in `namespace`. Ends when there are no more plans.
+pub async fn follow_cluster(
+    client: Client,
+    namespace: String,
+    mut plans: watch::Receiver<Option<Arc<PlanBundle>>>,
+    keeper: Keeper,
+) {
+    let api = Api::<Secret>::namespaced(client, &namespace);
+    loop {
+        let reference = wanted(&mut plans);
+        keeper.retain(reference.as_ref());
+        let still = still_wanted(&mut plans, reference.as_ref());
+        let goes_on = match &reference {
+            None => still.await,
+            Some(reference) => tokio::select! {
+                goes_on = still => goes_on,
+                () = follow_secret(&api, reference, &keeper) => true,
+            },
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Waits until the plan names another Secret. False when there are no more plans.
+async fn still_wanted(
+    plans: &mut watch::Receiver<Option<Arc<PlanBundle>>>,
+    reference: Option<&SecretReference>,
+) -> bool {
+    loop {
+        if plans.changed().await.is_err() {
+            return false;
+        }
+        if wanted(plans).as_ref() != reference {
+            return true;
+        }
+    }
+}
+
+async fn follow_secret(api: &Api<Secret>, reference: &SecretReference, keeper: &Keeper) {
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", reference.name));
+    let mut events = watcher(api.clone(), config).default_backoff().boxed();
+    let mut failing = false;
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
+                failing = false;
+                let data = secret.data.unwrap_or_default();
+                match data.get(&reference.key) {
+                    Some(password) => keeper.set(reference, &password.0),
+                    None => tracing::error!(
+                        secret = reference.name,
+                        key = reference.key,
+                        "the Secret lacks the key of the VRRP password"
+                    ),
+                }
+            }
+            Ok(Event::Delete(_)) => {
+                tracing::warn!(
+                    secret = reference.name,
+                    "Secret gone; its password stays in use"
+                );
+            }
+            Ok(Event::Init | Event::InitDone) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, secret = reference.name, "cannot read the Secret");
+                }
+            }
+        }
+    }
+}
+
+/// Follows the file `NAME/KEY` in `directory` that the plan names. Ends when there are no more plans.
+pub async fn follow_directory(
+    directory: PathBuf,
+    mut plans: watch::Receiver<Option<Arc<PlanBundle>>>,
+    keeper: Keeper,
+) {
+    loop {
+        let reference = wanted(&mut plans);
+        keeper.retain(reference.as_ref());
+        if let Some(reference) = &reference {
+            match std::fs::read(directory.join(&reference.name).join(&reference.key)) {
+                Ok(password) => keeper.set(reference, &password),
+                Err(error) => tracing::debug!(%error, secret = reference.name, "no password"),
+            }
+        }
+        let waits = reference.is_some();
+        tokio::select! {
+            changed = plans.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(DIRECTORY_INTERVAL), if waits => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reference(name: &str) -> SecretReference {
+        SecretReference {
+            name: name.into(),
+            key: "password".into(),
+        }
+    }
+
+    fn bundle(secret: Option<&str>) -> Option<Arc<PlanBundle>> {
+        let secret = secret.map(|name| json!({ "name": name }));
+        let bundle = json!({
+            "name": "lb-1", "generation": 1, "slices": {},
+            "plan": {"formatVersion": 1, "revision": "r", "director": {
+                "pair": "edge", "interface": {}, "instances": [], "slicesDigest": "d",
+                "connectionSync": {},
+                "vrrp": {"version": 2, "authentication": {"type": "Simple", "secretRef": secret}},
+            }},
+        });
+        Some(Arc::new(serde_json::from_value(bundle).expect("a bundle")))
+    }
+
+    #[test]
+    fn a_password_outlives_the_process_and_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().expect("a directory");
+        let (keeper, secrets) = Keeper::open(directory.path());
+        keeper.set(&reference("vrrp"), b"1111\n");
+        let expected = Secrets::from([(reference("vrrp"), b"1111".to_vec())]);
+        assert_eq!(*secrets.borrow(), expected);
+        let (_, later) = Keeper::open(directory.path());
+        assert_eq!(*later.borrow(), expected);
+        let metadata = std::fs::metadata(directory.path().join("secrets")).expect("metadata");
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_carriage_return_and_a_newline_are_not_part_of_a_password() {
+        assert_eq!(trim(b"pass\r\n"), b"pass");
+        assert_eq!(trim(b"pass\n\n"), b"pass\n");
+        assert_eq!(trim(b""), b"");
+    }
+
+    #[tokio::test]
+    async fn the_file_that_the_plan_names_is_read_and_an_old_one_forgotten() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, password) in [("one", "1111"), ("two", "2222")] {
+            std::fs::create_dir(directory.path().join(name)).expect("created");
+            let path = directory.path().join(name).join("password");
+            std::fs::write(path, password).expect("written");
+        }
+        let (plan, plans) = watch::channel(bundle(Some("one")));
+        let (keeper, mut secrets) = Keeper::open(directory.path());
+        let task = tokio::spawn(follow_directory(directory.path().into(), plans, keeper));
+        let known =
+            |name: &'static str| move |secrets: &Secrets| secrets.contains_key(&reference(name));
+        secrets.wait_for(known("one")).await.expect("read");
+        plan.send_replace(bundle(Some("two")));
+        secrets.wait_for(known("two")).await.expect("read");
+        assert!(!secrets.borrow().contains_key(&reference("one")));
+        plan.send_replace(bundle(None));
+        secrets
+            .wait_for(|secrets| *secrets == Secrets::default())
+            .await
+            .expect("forgotten");
+        drop(plan);
+        task.await.expect("ended");
+    }
+}

@@ -1,0 +1,444 @@
+//! One router with its interface: carries out what the state machine says. No decisions.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lvs_crds::v1alpha1::RouterState;
+use lvs_vrrp::{
+    Advertisement, Input, Monotonic, Output, Role, Router, active_down_interval, announcement,
+};
+use tokio::sync::mpsc;
+
+use super::addresses::{KernelAddress, Vip, lifetime_seconds};
+use super::announce::{PacketSocket, Port};
+use super::metrics::VrrpMetrics;
+use super::netlink::Netlink;
+use super::plan::{Family, RouterPlan};
+use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
+use super::socket::AdvertisementSocket;
+use super::vips::Vips;
+
+/// Refreshes of VIPs are not more frequent than this, however short the advertisement interval.
+const SHORTEST_REFRESH: Duration = Duration::from_millis(100);
+/// Nor rarer than this.
+const LONGEST_REFRESH: Duration = Duration::from_secs(1);
+
+/// What routers share.
+pub(super) struct Shell<'a> {
+    pub(super) netlink: &'a mut Netlink,
+    pub(super) packets: &'a PacketSocket,
+    pub(super) metrics: &'a VrrpMetrics,
+    pub(super) events: &'a mpsc::Sender<VrrpEvent>,
+}
+
+/// A router and what it needs of its interface.
+pub(super) struct Member {
+    plan: RouterPlan,
+    router: Router,
+    socket: Option<AdvertisementSocket>,
+    port: Option<Port>,
+    /// Why there is no socket.
+    fault: Option<String>,
+    running: bool,
+    vips: Vips,
+    stop_requested: bool,
+    stopped: bool,
+    /// The report or the VIPs to refresh are others than before.
+    changed: bool,
+    /// The last sending failed; told once.
+    send_failing: bool,
+}
+
+impl Member {
+    /// Starts a router. `present` is what the kernel has: VIPs of a run that ended a moment ago mean
+    /// that the router may go on as Active.
+    pub(super) fn start(
+        plan: RouterPlan,
+        running: bool,
+        present: &[KernelAddress],
+        now: Monotonic,
+        shell: &mut Shell<'_>,
+    ) -> Self {
+        let mut member = Self {
+            router: Router::new(plan.config.clone()),
+            plan,
+            socket: None,
+            port: None,
+            fault: None,
+            running: false,
+            vips: Vips::default(),
+            stop_requested: false,
+            stopped: false,
+            changed: true,
+            send_failing: false,
+        };
+        let mut age = None;
+        for address in member.left_behind(present) {
+            let since = address.age(now.since_epoch());
+            age = Some(age.map_or(since, |age: Duration| age.max(since)));
+            member.vips.adopt(address);
+        }
+        let resumes = age.is_some_and(|age| age < member.plan.config.resume_within());
+        if member.plan.drain {
+            member.input(Input::Drain(true), now, shell);
+        }
+        if running {
+            member.open(shell);
+        }
+        if member.socket.is_none() {
+            member.input(Input::InterfaceDown, now, shell);
+        }
+        let start = if resumes {
+            Input::StartActive
+        } else {
+            Input::Start
+        };
+        member.input(start, now, shell);
+        member
+    }
+
+    fn left_behind<'a>(&self, present: &'a [KernelAddress]) -> Vec<&'a KernelAddress> {
+        let planned = |address: &KernelAddress| {
+            address.vip.interface_index == self.plan.interface_index
+                && self.plan.prefix_lengths.contains_key(&address.vip.address)
+        };
+        present
+            .iter()
+            .filter(|address| planned(address) && address.is_ours(true))
+            .collect()
+    }
+
+    /// Takes over a changed plan without a change of role.
+    pub(super) fn reconfigure(&mut self, plan: RouterPlan, now: Monotonic, shell: &mut Shell<'_>) {
+        if self.plan == plan {
+            return;
+        }
+        let moved = plan.interface_index != self.plan.interface_index
+            || plan.interface_name != self.plan.interface_name;
+        if moved {
+            // VIPs leave the old interface with the role.
+            self.link(false, now, shell);
+        }
+        let drain = plan.drain != self.plan.drain;
+        let prefixes = plan.prefix_lengths != self.plan.prefix_lengths;
+        self.plan = plan;
+        self.changed = true;
+        let config = Box::new(self.plan.config.clone());
+        self.input(Input::Reconfigure(config), now, shell);
+        if prefixes && self.router.role() == Role::Active {
+            let all = self.plan.config.virtual_addresses.clone();
+            self.perform(Output::AddVips(all), shell);
+        }
+        if drain {
+            self.input(Input::Drain(self.plan.drain), now, shell);
+        }
+    }
+
+    /// Whether this is the router of an instance and family.
+    pub(super) fn is(&self, instance: &str, family: Family) -> bool {
+        self.plan.instance == instance && self.plan.family == family
+    }
+
+    /// Index of the interface.
+    pub(super) fn interface_index(&self) -> u32 {
+        self.plan.interface_index
+    }
+
+    /// Virtual router id.
+    pub(super) fn virtual_router_id(&self) -> u8 {
+        self.plan.config.virtual_router_id
+    }
+
+    /// The socket, while the interface runs.
+    pub(super) fn socket(&self) -> Option<&AdvertisementSocket> {
+        self.socket.as_ref()
+    }
+
+    /// When to call [`Member::tick`].
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.router.next_deadline()
+    }
+
+    /// Whether the report or the VIPs to refresh have changed since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Whether `vip` is held by this router.
+    pub(super) fn holds(&self, vip: Vip) -> bool {
+        self.vips.holds(vip)
+    }
+
+    /// Whether the router has ended after [`Member::stop`].
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// VIPs to refresh, with their lifetime and how often: none unless Active.
+    pub(super) fn refreshes(&self) -> Option<(Duration, u32, impl Iterator<Item = Vip> + '_)> {
+        if self.router.role() != Role::Active {
+            return None;
+        }
+        let interval = self.plan.config.advertisement_interval.duration();
+        let interval = interval.clamp(SHORTEST_REFRESH, LONGEST_REFRESH);
+        Some((interval, self.lifetime_seconds(), self.vips.held()))
+    }
+
+    fn lifetime_seconds(&self) -> u32 {
+        let config = &self.plan.config;
+        lifetime_seconds(active_down_interval(
+            config.version,
+            1,
+            config.advertisement_interval,
+            config.down_advertisements,
+        ))
+    }
+
+    /// Ends the router, handing over if it is Active.
+    pub(super) fn stop(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        // A second `Stop` would cut the hand-over short.
+        if !self.stop_requested {
+            self.stop_requested = true;
+            self.input(Input::Stop, now, shell);
+        }
+    }
+
+    /// Serves the timers.
+    pub(super) fn tick(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        self.input(Input::Tick, now, shell);
+    }
+
+    /// An advertisement with this router's VRID arrived.
+    pub(super) fn received(
+        &mut self,
+        source: IpAddr,
+        advertisement: Advertisement,
+        now: Monotonic,
+        shell: &mut Shell<'_>,
+    ) {
+        let input = Input::Received {
+            source,
+            advertisement,
+        };
+        self.input(input, now, shell);
+    }
+
+    /// The interface works, or does not any more.
+    pub(super) fn link(&mut self, running: bool, now: Monotonic, shell: &mut Shell<'_>) {
+        if running {
+            let known = self.socket.is_some();
+            // Its hardware address may be new even if the link is not.
+            self.open(shell);
+            if !known && self.socket.is_some() {
+                self.input(Input::InterfaceUp, now, shell);
+            }
+        } else if self.running || self.socket.is_some() {
+            self.running = false;
+            self.changed = true;
+            self.input(Input::InterfaceDown, now, shell);
+            self.socket = None;
+            self.port = None;
+        }
+    }
+
+    /// Opens what is not open. A fresh socket joins the group anew, which makes the kernel tell
+    /// switches that forgot us while the link was down (IGMP, MLD).
+    fn open(&mut self, shell: &mut Shell<'_>) {
+        self.running = true;
+        self.changed = true;
+        let opened = self.open_sockets();
+        self.fault = opened.as_ref().err().map(ToString::to_string);
+        if let Err(error) = opened {
+            self.socket = None;
+            let kind = VrrpEventKind::Failed {
+                action: "use the interface",
+                error: error.to_string(),
+            };
+            self.tell(kind, shell);
+        }
+    }
+
+    fn open_sockets(&mut self) -> io::Result<()> {
+        self.port = Some(Port::find(&self.plan.interface_name)?);
+        if self.socket.is_none() {
+            self.socket = Some(AdvertisementSocket::open(
+                &self.plan.interface_name,
+                self.plan.interface_index,
+                self.plan.family,
+            )?);
+        }
+        Ok(())
+    }
+
+    /// An address is gone from the kernel.
+    pub(super) fn address_gone(&mut self, vip: Vip, now: Monotonic, shell: &mut Shell<'_>) {
+        if self.router.role() != Role::Active || vip.interface_index != self.interface_index() {
+            return;
+        }
+        let mut told = Vec::new();
+        let restored = self.vips.foreign_gone(vip)
+            || self
+                .vips
+                .restore(vip, self.lifetime_seconds(), shell.netlink, &mut told);
+        for kind in told {
+            self.tell(kind, shell);
+        }
+        if restored {
+            shell.metrics.vips_restored.increment();
+            self.perform(Output::AddVips(vec![vip.address]), shell);
+            self.perform(Output::Announce(vec![vip.address]), shell);
+            // Whoever removed it may have done more.
+            self.input(Input::Tick, now, shell);
+        }
+    }
+
+    /// VIPs that are held but that the kernel, after notices were lost, does not have.
+    pub(super) fn missing(&self, present: &[KernelAddress]) -> Vec<Vip> {
+        self.vips
+            .held()
+            .filter(|vip| !present.iter().any(|address| address.vip == *vip))
+            .collect()
+    }
+
+    /// What the rest of the agent is told of this router.
+    pub(super) fn report(&self) -> RouterReport {
+        RouterReport {
+            instance: self.plan.instance.clone(),
+            family: self.plan.family,
+            state: self.state(self.router.role()),
+            vips_present: self.vips.has_all(&self.plan.config.virtual_addresses),
+            foreign_vips: self.vips.foreign().collect(),
+            fault: match (&self.fault, self.running) {
+                (Some(fault), _) => Some(fault.clone()),
+                (None, false) => Some(format!(
+                    "interface {} is down or missing",
+                    self.plan.interface_name
+                )),
+                (None, true) => None,
+            },
+        }
+    }
+
+    fn state(&self, role: Role) -> RouterState {
+        match role {
+            Role::Active => RouterState::Active,
+            Role::Backup => RouterState::Backup,
+            Role::Initialize if self.socket.is_none() => RouterState::Fault,
+            Role::Initialize => RouterState::Initialize,
+        }
+    }
+
+    fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
+        for output in self.router.handle(input, now) {
+            self.perform(output, shell);
+        }
+    }
+
+    fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
+        let mut told = Vec::new();
+        match output {
+            Output::SendAdvertisement { payload, .. } => self.advertise(&payload, shell),
+            Output::AddVips(addresses) => {
+                self.changed = true;
+                let wanted = self.with_prefixes(&addresses);
+                let lifetime = self.lifetime_seconds();
+                self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+            }
+            Output::RemoveVips(addresses) => {
+                self.changed = true;
+                self.vips.remove(&addresses, shell.netlink, &mut told);
+            }
+            Output::Announce(addresses) => self.announce(&addresses, shell),
+            Output::RoleChanged { from, to, reason } => {
+                self.changed = true;
+                shell.metrics.role_changes.increment();
+                told.push(VrrpEventKind::RoleChanged {
+                    from: self.state(from),
+                    to: self.state(to),
+                    reason,
+                });
+            }
+            Output::Rejected(reason) => shell.metrics.reject(reason),
+            Output::Contested { source, priority } => {
+                told.push(VrrpEventKind::Contested { source, priority });
+            }
+            Output::PeerDiffers {
+                source,
+                differences,
+            } => told.push(VrrpEventKind::PeerDiffers {
+                source,
+                differences,
+            }),
+            Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
+            Output::Stopped => self.stopped = true,
+        }
+        for kind in told {
+            self.tell(kind, shell);
+        }
+    }
+
+    fn with_prefixes(&self, addresses: &[IpAddr]) -> Vec<Vip> {
+        let lengths: &BTreeMap<IpAddr, u8> = &self.plan.prefix_lengths;
+        addresses
+            .iter()
+            .map(|address| Vip {
+                interface_index: self.plan.interface_index,
+                address: *address,
+                prefix_length: lengths.get(address).copied().unwrap_or(match address {
+                    IpAddr::V4(_) => 32,
+                    IpAddr::V6(_) => 128,
+                }),
+            })
+            .collect()
+    }
+
+    fn advertise(&mut self, payload: &[u8], shell: &mut Shell<'_>) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        match socket.send(payload, self.plan.config.own_address) {
+            Ok(()) => {
+                self.send_failing = false;
+                shell.metrics.advertisements_sent.increment();
+            }
+            Err(error) => self.sending_failed("send an advertisement", &error, shell),
+        }
+    }
+
+    fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
+        let Some(port) = self.port else {
+            return;
+        };
+        for address in addresses {
+            let frame = announcement::frame(port.hardware(), *address);
+            match shell.packets.send(&port, &frame) {
+                Ok(()) => shell.metrics.announcements_sent.increment(),
+                Err(error) => self.sending_failed("announce a VIP", &error, shell),
+            }
+        }
+    }
+
+    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &mut Shell<'_>) {
+        shell.metrics.send_errors.increment();
+        if !self.send_failing {
+            self.send_failing = true;
+            let error = error.to_string();
+            self.tell(VrrpEventKind::Failed { action, error }, shell);
+        }
+    }
+
+    fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {
+        let event = VrrpEvent {
+            instance: self.plan.instance.clone(),
+            family: self.plan.family,
+            interface: self.plan.interface_name.clone(),
+            kind,
+        };
+        // Never waits: an advertisement is worth more than a line of the log.
+        if shell.events.try_send(event).is_err() {
+            shell.metrics.events_lost.increment();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Counters of the VRRP thread: atomics, because it must not wait for whoever reads metrics.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lvs_vrrp::RejectReason;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+
+/// Upper bounds of the lateness buckets, in microseconds.
+const LATENESS_MICROSECONDS: [u64; 10] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000,
+];
+
+/// A counter.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The sum so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What the VRRP thread counts.
+#[derive(Debug, Default)]
+pub struct VrrpMetrics {
+    /// Advertisements sent.
+    pub advertisements_sent: Counter,
+    /// Advertisements received that counted.
+    pub advertisements_received: Counter,
+    /// Gratuitous ARP and unsolicited Neighbor Advertisement frames sent.
+    pub announcements_sent: Counter,
+    /// Packets and frames that could not be sent.
+    pub send_errors: Counter,
+    /// Changes of role.
+    pub role_changes: Counter,
+    /// VIPs that another program had deleted and that were added again.
+    pub vips_restored: Counter,
+    /// Events that were not passed on because the reader was too slow.
+    pub events_lost: Counter,
+    rejected: [Counter; RejectReason::ALL.len()],
+    lateness: [Counter; LATENESS_MICROSECONDS.len() + 1],
+    lateness_microseconds: Counter,
+}
+
+impl VrrpMetrics {
+    /// Counts a packet that was discarded.
+    pub fn reject(&self, reason: RejectReason) {
+        let position = RejectReason::ALL.iter().position(|each| *each == reason);
+        if let Some(counter) = position.and_then(|position| self.rejected.get(position)) {
+            counter.increment();
+        }
+    }
+
+    /// Counts a timer that was served `late` after it was due.
+    pub fn late(&self, late: Duration) {
+        let microseconds = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        let bucket = LATENESS_MICROSECONDS.partition_point(|bound| *bound < microseconds);
+        if let Some(counter) = self.lateness.get(bucket) {
+            counter.increment();
+        }
+        self.lateness_microseconds.add(microseconds);
+    }
+}
+
+impl Collector for VrrpMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let counters: [(&str, &str, &Counter); 7] = [
+            (
+                "lvs_agent_vrrp_advertisements_sent",
+                "Advertisements sent",
+                &self.advertisements_sent,
+            ),
+            (
+                "lvs_agent_vrrp_advertisements_received",
+                "Advertisements received that counted",
+                &self.advertisements_received,
+            ),
+            (
+                "lvs_agent_vrrp_announcements_sent",
+                "Gratuitous ARP and unsolicited Neighbor Advertisement frames sent",
+                &self.announcements_sent,
+            ),
+            (
+                "lvs_agent_vrrp_send_errors",
+                "Packets and frames that could not be sent",
+                &self.send_errors,
+            ),
+            (
+                "lvs_agent_vrrp_role_changes",
+                "Changes of role",
+                &self.role_changes,
+            ),
+            (
+                "lvs_agent_vrrp_vips_restored",
+                "VIPs that another program had deleted and that were added again",
+                &self.vips_restored,
+            ),
+            (
+                "lvs_agent_vrrp_events_lost",
+                "Events dropped because the reader was too slow",
+                &self.events_lost,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Counter)?
+                .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
+        }
+        let mut rejected = encoder.encode_descriptor(
+            "lvs_agent_vrrp_packets_rejected",
+            "Packets discarded, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, counter) in RejectReason::ALL.iter().zip(&self.rejected) {
+            rejected
+                .encode_family(&[("reason", reason.label())])?
+                .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
+        }
+        self.encode_lateness(encoder)
+    }
+}
+
+impl VrrpMetrics {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "the text format has floating point numbers only"
+    )]
+    fn encode_lateness(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let bounds = LATENESS_MICROSECONDS
+            .iter()
+            .map(|bound| *bound as f64 / 1e6)
+            .chain([f64::INFINITY]);
+        let buckets: Vec<(f64, u64)> = bounds.zip(self.lateness.iter().map(Counter::get)).collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder
+            .encode_descriptor(
+                "lvs_agent_vrrp_timer_lateness_seconds",
+                "How late the VRRP thread served its timers",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<NoLabelSet>(
+                self.lateness_microseconds.get() as f64 / 1e6,
+                count,
+                &buckets,
+                None,
+            )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[test]
+    fn the_text_names_reasons_and_cumulates_lateness() {
+        let metrics = VrrpMetrics::default();
+        metrics.reject(RejectReason::Checksum);
+        for microseconds in [50, 100, 101, 2_000_000] {
+            metrics.late(Duration::from_micros(microseconds));
+        }
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+        for line in [
+            "lvs_agent_vrrp_packets_rejected_total{reason=\"checksum\"} 1",
+            "lvs_agent_vrrp_packets_rejected_total{reason=\"ttl\"} 0",
+            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"0.0001\"} 2",
+            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"0.00025\"} 3",
+            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"+Inf\"} 4",
+            "lvs_agent_vrrp_timer_lateness_seconds_count 4",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

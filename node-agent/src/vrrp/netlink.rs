@@ -1,0 +1,309 @@
+//! The rtnetlink socket of the VRRP thread: VIPs in one batch, notices of links and addresses.
+//!
+//! Requests and notices share one socket, so that the kernel does not report our own IPv4 changes
+//! back to us (`rtnl_notify` leaves out the port that asked).
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use netlink_sys::{Socket, SocketAddr};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::addresses::{Change, KernelAddress, append};
+
+/// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (`linux/rtnetlink.h`).
+const GROUPS: u32 = 0x1 | 0x10 | 0x100;
+/// Room for the answers to one dump step; the kernel fills at most 32 KiB.
+const RECEIVE_BYTES: usize = 64 * 1024;
+/// Longest batch in one `send`, well below the socket's send buffer.
+const BATCH_BYTES: usize = 60 * 1024;
+/// Notices may pile up while the thread works; each costs about 1 KiB.
+const RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// State of a network interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Interface index.
+    pub(super) index: u32,
+    /// Administratively up and with carrier (`IFF_UP` and `IFF_RUNNING`).
+    pub(super) running: bool,
+}
+
+/// What the kernel reports without being asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// An interface appeared or changed.
+    Link(Link),
+    /// An interface is gone.
+    LinkGone(u32),
+    /// An address appeared or changed.
+    Address(KernelAddress),
+    /// An address is gone.
+    AddressGone(KernelAddress),
+    /// Notices were lost (`ENOBUFS`): look at everything anew.
+    Lost,
+}
+
+/// The socket.
+pub(super) struct Netlink {
+    socket: Socket,
+    buffer: Vec<u8>,
+    batch: Vec<u8>,
+    port: u32,
+    sequence: u32,
+    pending: VecDeque<Notice>,
+}
+
+impl Netlink {
+    /// Opens the socket and subscribes to links and addresses.
+    pub(super) fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, GROUPS))?;
+        let mut own = SocketAddr::new(0, 0);
+        socket.get_address(&mut own)?;
+        socket.set_non_blocking(true)?;
+        socket.set_cap_ack(true)?;
+        // Beyond the usual limit where we may; the default does otherwise, `Lost` covers the rest.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES);
+        Ok(Self {
+            socket,
+            port: own.port_number(),
+            buffer: Vec::with_capacity(RECEIVE_BYTES),
+            batch: Vec::new(),
+            sequence: 0,
+            pending: VecDeque::new(),
+        })
+    }
+
+    /// Makes the changes and returns the position and error of those that failed.
+    ///
+    /// The kernel carries a request out before `send` returns and answers failures alone, so the
+    /// answers are complete without waiting.
+    pub(super) fn apply(&mut self, changes: &[Change]) -> io::Result<Vec<(usize, io::Error)>> {
+        let mut failed = Vec::new();
+        let mut batch = std::mem::take(&mut self.batch);
+        let first = self.sequence.wrapping_add(1);
+        let mut rest = changes.iter().peekable();
+        let mut result = Ok(());
+        while rest.peek().is_some() {
+            batch.clear();
+            while batch.len() < BATCH_BYTES
+                && let Some(change) = rest.next()
+            {
+                self.sequence = self.sequence.wrapping_add(1);
+                change.encode(self.sequence, &mut batch);
+            }
+            result = self.exchange(&batch, first, &mut failed);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.batch = batch;
+        result.map(|()| failed)
+    }
+
+    /// Sends a batch that was encoded before. Failures are returned by sequence number minus `first`.
+    pub(super) fn exchange(
+        &mut self,
+        batch: &[u8],
+        first: u32,
+        failed: &mut Vec<(usize, io::Error)>,
+    ) -> io::Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.socket.send_to(batch, &SocketAddr::new(0, 0), 0)?;
+        self.receive_all(&mut |message| {
+            if let NetlinkPayload::Error(error) = message.payload
+                && error.code.is_some()
+            {
+                let position = message.header.sequence_number.wrapping_sub(first);
+                failed.push((
+                    usize::try_from(position).unwrap_or(usize::MAX),
+                    error.to_io(),
+                ));
+            }
+        })
+    }
+
+    /// Every address of the machine.
+    pub(super) fn addresses(&mut self) -> io::Result<Vec<KernelAddress>> {
+        let mut found = Vec::new();
+        self.dump(
+            RouteNetlinkMessage::GetAddress(AddressMessage::default()),
+            &mut |message| {
+                if let RouteNetlinkMessage::NewAddress(message) = message {
+                    found.extend(KernelAddress::from_message(&message));
+                }
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// Every interface of the machine.
+    pub(super) fn links(&mut self) -> io::Result<Vec<Link>> {
+        let mut found = Vec::new();
+        self.dump(
+            RouteNetlinkMessage::GetLink(LinkMessage::default()),
+            &mut |message| {
+                if let RouteNetlinkMessage::NewLink(message) = message {
+                    found.push(link(&message));
+                }
+            },
+        )?;
+        Ok(found)
+    }
+
+    /// The next notice, if any. Never waits.
+    pub(super) fn notice(&mut self) -> io::Result<Option<Notice>> {
+        if self.pending.is_empty() {
+            self.receive_all(&mut |_| {})?;
+        }
+        Ok(self.pending.pop_front())
+    }
+
+    /// Whether notices were set aside while a request was answered.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    fn dump(
+        &mut self,
+        request: RouteNetlinkMessage,
+        each: &mut dyn FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let sequence = self.sequence;
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        append(request, NLM_F_REQUEST | NLM_F_DUMP, sequence, &mut batch);
+        let sent = self.socket.send_to(&batch, &SocketAddr::new(0, 0), 0);
+        self.batch = batch;
+        sent?;
+        let mut outcome = Ok(());
+        // Every `recv` makes the kernel produce the next part, so this does not wait either.
+        self.receive_all(&mut |message| {
+            if message.header.sequence_number != sequence {
+                return;
+            }
+            match message.payload {
+                NetlinkPayload::InnerMessage(message) => each(message),
+                NetlinkPayload::Error(error) if error.code.is_some() => {
+                    outcome = Err(error.to_io())
+                }
+                _ => {}
+            }
+        })?;
+        outcome
+    }
+
+    /// Reads until the socket is empty: notices go to `pending`, answers to `answer`.
+    fn receive_all(
+        &mut self,
+        answer: &mut dyn FnMut(NetlinkMessage<RouteNetlinkMessage>),
+    ) -> io::Result<()> {
+        loop {
+            self.buffer.clear();
+            match self.socket.recv(&mut self.buffer, 0) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
+                    self.pending.push_back(Notice::Lost);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let mut rest = self.buffer.as_slice();
+            while let Some((message, tail)) = split(rest) {
+                rest = tail;
+                match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+                    Ok(message) if message.header.port_number == self.port => answer(message),
+                    Ok(message) => {
+                        if let NetlinkPayload::InnerMessage(message) = message.payload {
+                            self.pending.extend(notice(&message));
+                        }
+                    }
+                    // A kind of message that this version of the codec does not know.
+                    Err(error) => tracing::debug!(%error, "unreadable rtnetlink message"),
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Netlink {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Cuts the first message off a buffer of messages (`NLMSG_NEXT` of netlink(3)).
+fn split(buffer: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = buffer.first_chunk::<4>().copied().map(u32::from_ne_bytes)?;
+    let length = usize::try_from(length)
+        .ok()
+        .filter(|length| *length >= 16)?;
+    let message = buffer.get(..length)?;
+    let next = length.next_multiple_of(4).min(buffer.len());
+    Some((message, buffer.get(next..)?))
+}
+
+fn notice(message: &RouteNetlinkMessage) -> Option<Notice> {
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some(Notice::Link(link(message))),
+        RouteNetlinkMessage::DelLink(message) => Some(Notice::LinkGone(message.header.index)),
+        RouteNetlinkMessage::NewAddress(message) => {
+            KernelAddress::from_message(message).map(Notice::Address)
+        }
+        RouteNetlinkMessage::DelAddress(message) => {
+            KernelAddress::from_message(message).map(Notice::AddressGone)
+        }
+        _ => None,
+    }
+}
+
+fn link(message: &LinkMessage) -> Link {
+    Link {
+        index: message.header.index,
+        running: message
+            .header
+            .flags
+            .contains(LinkFlags::Up | LinkFlags::Running),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_by_their_length_and_padding() {
+        let mut buffer = Vec::new();
+        buffer.extend(17_u32.to_ne_bytes());
+        buffer.extend([0; 16]);
+        buffer.extend(16_u32.to_ne_bytes());
+        buffer.extend([0; 12]);
+        let (first, rest) = split(&buffer).expect("a message");
+        assert_eq!(first.len(), 17);
+        let (second, rest) = split(rest).expect("a second message");
+        assert_eq!((second.len(), rest.len()), (16, 0));
+        assert_eq!(split(rest), None);
+    }
+
+    #[test]
+    fn a_length_beyond_the_buffer_or_below_a_header_ends_the_buffer() {
+        for length in [0_u32, 15, 64, u32::MAX] {
+            let mut buffer = length.to_ne_bytes().to_vec();
+            buffer.resize(32, 0);
+            assert_eq!(split(&buffer), None, "length {length}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What the VRRP thread is told to run. Plain values; the core loop makes them from the node's plan.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use lvs_vrrp::CheckedConfig;
+
+/// Address family of a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+
+    /// `ipv4` or `ipv6`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+        }
+    }
+}
+
+/// One router: an instance in one address family on one interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterPlan {
+    /// Name of the VRRP instance.
+    pub instance: String,
+    /// Address family.
+    pub family: Family,
+    /// Index of its interface.
+    pub interface_index: u32,
+    /// Name of its interface.
+    pub interface_name: String,
+    /// Protocol settings; its virtual addresses are those of `prefix_lengths`.
+    pub config: CheckedConfig,
+    /// Prefix length of each VIP.
+    pub prefix_lengths: BTreeMap<IpAddr, u8>,
+    /// Hand over and be the last choice.
+    pub drain: bool,
+}
+
+/// Everything that the VRRP thread runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VrrpPlan {
+    /// The routers, one for each pair of instance and family.
+    pub routers: Vec<RouterPlan>,
+}

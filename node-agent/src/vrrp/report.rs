@@ -1,0 +1,194 @@
+//! What the VRRP thread tells the rest of the agent.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use lvs_crds::v1alpha1::RouterState;
+use lvs_vrrp::{Differences, RoleReason};
+
+use super::plan::Family;
+
+/// State of one router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterReport {
+    /// Name of the VRRP instance.
+    pub instance: String,
+    /// Address family.
+    pub family: Family,
+    /// State.
+    pub state: RouterState,
+    /// Whether the interface has all its VIPs.
+    pub vips_present: bool,
+    /// VIPs that somebody else put on the interface; they are left alone.
+    pub foreign_vips: Vec<IpAddr>,
+    /// Why the router cannot run, when its state is `Fault`.
+    pub fault: Option<String>,
+}
+
+/// State of all routers, in the order of their instance and family.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VrrpReport {
+    /// The routers, those that are handing over before they end included.
+    pub routers: Vec<RouterReport>,
+}
+
+impl VrrpReport {
+    /// State of an instance: the worst of its routers, so that it is `Active` when all of them are.
+    #[must_use]
+    pub fn instance_state(&self, instance: &str) -> Option<RouterState> {
+        self.routers
+            .iter()
+            .filter(|router| router.instance == instance)
+            .map(|router| router.state)
+            .min_by_key(|state| match state {
+                RouterState::Fault => 0,
+                RouterState::Initialize => 1,
+                RouterState::Backup => 2,
+                RouterState::Active => 3,
+            })
+    }
+}
+
+/// Something that happened on the VRRP thread. It does not write logs itself: a log that blocks must
+/// not delay an advertisement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VrrpEvent {
+    /// Name of the VRRP instance.
+    pub instance: String,
+    /// Address family.
+    pub family: Family,
+    /// Interface of the router.
+    pub interface: String,
+    /// What happened.
+    pub kind: VrrpEventKind,
+}
+
+/// What happened on the VRRP thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VrrpEventKind {
+    /// A VIP was added.
+    VipAdded(IpAddr, u8),
+    /// A VIP was removed.
+    VipRemoved(IpAddr, u8),
+    /// A VIP had been deleted by somebody else and was added again.
+    VipRestored(IpAddr, u8),
+    /// A VIP is on the interface already, added by somebody else.
+    VipForeign(IpAddr),
+    /// The router changed its state.
+    RoleChanged {
+        /// The state before.
+        from: RouterState,
+        /// The state now.
+        to: RouterState,
+        /// What brought it about.
+        reason: RoleReason,
+    },
+    /// Another router also called itself Active.
+    Contested {
+        /// Its address.
+        source: IpAddr,
+        /// Its priority.
+        priority: u8,
+    },
+    /// Another router's settings differ, or agree again.
+    PeerDiffers {
+        /// Its address.
+        source: IpAddr,
+        /// In what.
+        differences: Differences,
+    },
+    /// Drained, and nobody takes over.
+    NoSuccessor,
+    /// Something did not work; told again only after it has worked.
+    Failed {
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        error: String,
+    },
+}
+
+impl fmt::Display for VrrpEventKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VipAdded(address, prefix) => write!(formatter, "added VIP {address}/{prefix}"),
+            Self::VipRemoved(address, prefix) => {
+                write!(formatter, "removed VIP {address}/{prefix}")
+            }
+            Self::VipRestored(address, prefix) => write!(
+                formatter,
+                "VIP {address}/{prefix} had been deleted by another program; added again"
+            ),
+            Self::VipForeign(address) => write!(
+                formatter,
+                "VIP {address} was put on the interface by another program; left as it is"
+            ),
+            Self::RoleChanged { from, to, reason } => {
+                write!(formatter, "{from:?} -> {to:?}: {reason}")
+            }
+            Self::Contested { source, priority } => write!(
+                formatter,
+                "{source} with priority {priority} is Active too; it loses"
+            ),
+            Self::PeerDiffers {
+                source,
+                differences,
+            } => fmt_differences(formatter, *source, differences),
+            Self::NoSuccessor => formatter.write_str("drained, but nobody takes over"),
+            Self::Failed { action, error } => write!(formatter, "cannot {action}: {error}"),
+        }
+    }
+}
+
+fn fmt_differences(
+    formatter: &mut fmt::Formatter<'_>,
+    source: IpAddr,
+    differences: &Differences,
+) -> fmt::Result {
+    if *differences == Differences::default() {
+        return write!(formatter, "the settings of {source} agree again");
+    }
+    write!(formatter, "{source} has other settings:")?;
+    if let Some(interval) = differences.interval {
+        write!(formatter, " advertisement interval {interval};")?;
+    }
+    if differences.addresses {
+        formatter.write_str(" virtual addresses;")?;
+    }
+    if differences.checksum {
+        formatter.write_str(" checksum convention;")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(instance: &str, family: Family, state: RouterState) -> RouterReport {
+        RouterReport {
+            instance: instance.into(),
+            family,
+            state,
+            vips_present: state == RouterState::Active,
+            foreign_vips: Vec::new(),
+            fault: None,
+        }
+    }
+
+    #[test]
+    fn an_instance_is_active_when_all_its_routers_are() {
+        let mut report = VrrpReport {
+            routers: vec![
+                router("a", Family::Ipv4, RouterState::Active),
+                router("a", Family::Ipv6, RouterState::Active),
+                router("b", Family::Ipv4, RouterState::Fault),
+            ],
+        };
+        assert_eq!(report.instance_state("a"), Some(RouterState::Active));
+        assert_eq!(report.instance_state("b"), Some(RouterState::Fault));
+        assert_eq!(report.instance_state("c"), None);
+        report.routers[1].state = RouterState::Backup;
+        assert_eq!(report.instance_state("a"), Some(RouterState::Backup));
+    }
+}

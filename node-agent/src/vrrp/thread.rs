@@ -1,0 +1,458 @@
+//! The loop of the VRRP thread: waits for packets, notices, commands and deadlines, and hands each
+//! to the router that it concerns.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::time::Duration;
+
+use lvs_vrrp::{Advertisement, Monotonic};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
+use tokio::sync::{mpsc, watch};
+
+use super::addresses::{Change, KernelAddress, Vip};
+use super::announce::PacketSocket;
+use super::member::{Member, Shell};
+use super::metrics::VrrpMetrics;
+use super::netlink::{Netlink, Notice};
+use super::plan::VrrpPlan;
+use super::report::{VrrpEvent, VrrpReport};
+use super::socket::Received;
+
+/// Most packets that are taken from one socket before timers are served again.
+const PACKETS_PER_TURN: usize = 64;
+/// Longest IP packet that an advertisement fits into, with room for options.
+const PACKET_BYTES: usize = 4096;
+
+/// What the thread is told.
+pub(super) enum Command {
+    /// Run these routers.
+    Configure(VrrpPlan),
+    /// Hand over and end.
+    Stop,
+}
+
+/// What connects the thread to the rest of the agent.
+pub(super) struct Links {
+    pub(super) commands: std_mpsc::Receiver<Command>,
+    pub(super) wake: Arc<EventFd>,
+    pub(super) report: watch::Sender<VrrpReport>,
+    pub(super) events: mpsc::Sender<VrrpEvent>,
+    pub(super) metrics: Arc<VrrpMetrics>,
+}
+
+/// The state of the thread.
+pub(super) struct VrrpThread {
+    links: Links,
+    netlink: Netlink,
+    packets: PacketSocket,
+    /// Interfaces by index, and whether they run.
+    interfaces: BTreeMap<u32, bool>,
+    plan: VrrpPlan,
+    members: Vec<Member>,
+    refresh: Refresh,
+    stopping: bool,
+}
+
+/// The next refresh of VIPs, encoded once and sent as often as needed.
+#[derive(Default)]
+struct Refresh {
+    batch: Vec<u8>,
+    due: Option<Monotonic>,
+    interval: Duration,
+    /// Routers have changed since it was encoded.
+    outdated: bool,
+}
+
+/// `CLOCK_MONOTONIC`, which address time stamps of the kernel count by as well.
+pub(super) fn clock() -> Monotonic {
+    // It fails for unknown clocks only.
+    Monotonic::from_epoch(
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or_else(|_| Duration::ZERO, Duration::from),
+    )
+}
+
+impl VrrpThread {
+    /// Opens what all routers share.
+    pub(super) fn open(links: Links) -> io::Result<Self> {
+        let mut netlink = Netlink::open()?;
+        let interfaces = netlink.links()?;
+        Ok(Self {
+            links,
+            netlink,
+            packets: PacketSocket::open()?,
+            interfaces: interfaces
+                .into_iter()
+                .map(|link| (link.index, link.running))
+                .collect(),
+            plan: VrrpPlan::default(),
+            members: Vec::new(),
+            refresh: Refresh::default(),
+            stopping: false,
+        })
+    }
+
+    /// Runs until it is told to stop and all routers have handed over.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        loop {
+            // Packets before timers: a thread that was late must not take that for a silent peer.
+            self.take_packets()?;
+            self.take_commands()?;
+            self.serve_timers()?;
+            self.take_notices()?;
+            self.reap()?;
+            self.publish()?;
+            if self.stopping && self.members.is_empty() {
+                return Ok(());
+            }
+            self.wait()?;
+        }
+    }
+
+    fn take_commands(&mut self) -> io::Result<()> {
+        loop {
+            match self.links.commands.try_recv() {
+                Ok(Command::Configure(plan)) => {
+                    self.plan = plan;
+                    self.reconcile()?;
+                }
+                Ok(Command::Stop) | Err(std_mpsc::TryRecvError::Disconnected) => {
+                    if !self.stopping {
+                        self.stopping = true;
+                        self.plan = VrrpPlan::default();
+                        self.reconcile()?;
+                    }
+                    return Ok(());
+                }
+                Err(std_mpsc::TryRecvError::Empty) => return Ok(()),
+            }
+        }
+    }
+
+    /// Starts, changes and stops routers until they are those of the plan.
+    fn reconcile(&mut self) -> io::Result<()> {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            interfaces,
+            plan,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for member in members.iter_mut() {
+            let planned = plan
+                .routers
+                .iter()
+                .find(|router| member.is(&router.instance, router.family));
+            match planned {
+                None => member.stop(now, &mut shell),
+                Some(router) => {
+                    let moved = router.interface_index != member.interface_index();
+                    member.reconfigure(router.clone(), now, &mut shell);
+                    if moved && interfaces.get(&router.interface_index) == Some(&true) {
+                        member.link(true, now, &mut shell);
+                    }
+                }
+            }
+        }
+        let starting: Vec<_> = plan
+            .routers
+            .iter()
+            .filter(|router| {
+                !members
+                    .iter()
+                    .any(|member| member.is(&router.instance, router.family))
+            })
+            .collect();
+        if starting.is_empty() {
+            return Ok(());
+        }
+        let present = shell.netlink.addresses()?;
+        for router in starting {
+            let running = interfaces.get(&router.interface_index) == Some(&true);
+            let member = Member::start(router.clone(), running, &present, now, &mut shell);
+            members.push(member);
+        }
+        self.remove_leftovers(&present)
+    }
+
+    /// Removes VIPs that an earlier run left and that no router of the plan has.
+    fn remove_leftovers(&mut self, present: &[KernelAddress]) -> io::Result<()> {
+        let leftovers: Vec<_> = present
+            .iter()
+            .filter(|address| address.is_ours(false))
+            .map(|address| address.vip)
+            .filter(|vip| {
+                !self.plan.routers.iter().any(|router| {
+                    router.interface_index == vip.interface_index
+                        && router.prefix_lengths.contains_key(&vip.address)
+                })
+            })
+            .filter(|vip| !self.members.iter().any(|member| member.holds(*vip)))
+            .map(|vip| Change::Delete { vip })
+            .collect();
+        // A failure means that it has expired meanwhile.
+        self.netlink.apply(&leftovers).map(drop)
+    }
+
+    fn take_packets(&mut self) -> io::Result<()> {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        let mut buffer = [0_u8; PACKET_BYTES];
+        for member in members {
+            for _ in 0..PACKETS_PER_TURN {
+                let Some(socket) = member.socket() else {
+                    break;
+                };
+                let (header, payload) = match socket.receive(&mut buffer) {
+                    Ok(None) => break,
+                    Ok(Some(Received::Packet(header, payload))) => (header, payload),
+                    Ok(Some(Received::Unreadable(reason))) => {
+                        shell.metrics.reject(reason);
+                        continue;
+                    }
+                    // The interface went away; its notice follows.
+                    Err(error) if is_interface_error(&error) => break,
+                    Err(error) => return Err(error),
+                };
+                match Advertisement::decode(&header, payload) {
+                    // Every socket gets the packets of all VRIDs on its interface.
+                    Ok(advertisement)
+                        if advertisement.virtual_router_id != member.virtual_router_id() => {}
+                    Ok(advertisement) => {
+                        shell.metrics.advertisements_received.increment();
+                        member.received(header.source, advertisement, now, &mut shell);
+                    }
+                    Err(reason) => shell.metrics.reject(reason),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_notices(&mut self) -> io::Result<()> {
+        while let Some(notice) = self.netlink.notice()? {
+            match notice {
+                Notice::Link(link) => self.link(link.index, Some(link.running)),
+                Notice::LinkGone(index) => self.link(index, None),
+                Notice::AddressGone(address) => self.address_gone(address.vip),
+                Notice::Address(_) => {}
+                Notice::Lost => self.look_anew()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, index: u32, running: Option<bool>) {
+        let now = clock();
+        match running {
+            Some(running) => self.interfaces.insert(index, running),
+            None => self.interfaces.remove(&index),
+        };
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for member in members {
+            if member.interface_index() == index {
+                member.link(running.unwrap_or(false), now, &mut shell);
+            }
+        }
+    }
+
+    fn address_gone(&mut self, vip: Vip) {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for member in members {
+            member.address_gone(vip, now, &mut shell);
+        }
+    }
+
+    /// Notices were lost: compares what is there with what was known.
+    fn look_anew(&mut self) -> io::Result<()> {
+        let links: BTreeMap<u32, bool> = self
+            .netlink
+            .links()?
+            .into_iter()
+            .map(|link| (link.index, link.running))
+            .collect();
+        let gone: Vec<u32> = self
+            .interfaces
+            .keys()
+            .filter(|index| !links.contains_key(index))
+            .copied()
+            .collect();
+        for index in gone {
+            self.link(index, None);
+        }
+        for (index, running) in links {
+            self.link(index, Some(running));
+        }
+        let present = self.netlink.addresses()?;
+        let missing: Vec<Vip> = self
+            .members
+            .iter()
+            .flat_map(|member| member.missing(&present))
+            .collect();
+        for vip in missing {
+            self.address_gone(vip);
+        }
+        Ok(())
+    }
+
+    fn serve_timers(&mut self) -> io::Result<()> {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for member in members {
+            if let Some(due) = member.next_deadline().filter(|due| *due <= now) {
+                shell.metrics.late(now.saturating_since(due));
+                member.tick(now, &mut shell);
+            }
+        }
+        self.refresh.send_if_due(now, &mut self.netlink)
+    }
+
+    /// Drops routers that have ended. One that the plan has again meanwhile starts anew.
+    fn reap(&mut self) -> io::Result<()> {
+        let before = self.members.len();
+        self.members.retain(|member| !member.is_stopped());
+        if self.members.len() == before {
+            return Ok(());
+        }
+        self.refresh.outdated = true;
+        self.reconcile()
+    }
+
+    /// Tells of what changed in this turn.
+    fn publish(&mut self) -> io::Result<()> {
+        // Not `any`: every member's mark is to be taken.
+        for member in &mut self.members {
+            self.refresh.outdated |= member.take_changed();
+        }
+        if !self.refresh.outdated {
+            return Ok(());
+        }
+        self.refresh.encode(&self.members);
+        self.refresh.send_if_due(clock(), &mut self.netlink)?;
+        let mut routers: Vec<_> = self.members.iter().map(Member::report).collect();
+        routers.sort_by(|a, b| (&a.instance, a.family).cmp(&(&b.instance, b.family)));
+        let report = VrrpReport { routers };
+        self.links.report.send_if_modified(|current| {
+            let modified = *current != report;
+            *current = report;
+            modified
+        });
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let deadlines = self.members.iter().filter_map(Member::next_deadline);
+        let next = deadlines.chain(self.refresh.due).min();
+        let timeout = if self.netlink.has_pending() {
+            Some(Duration::ZERO)
+        } else {
+            next.map(|next| next.saturating_since(clock()))
+        };
+        let sockets = self.members.iter().filter_map(Member::socket);
+        let mut descriptors: Vec<_> = [self.links.wake.as_fd(), self.netlink.as_fd()]
+            .into_iter()
+            .chain(sockets.map(AsFd::as_fd))
+            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
+            .collect();
+        match ppoll(&mut descriptors, timeout.map(TimeSpec::from_duration), None) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        match self.links.wake.read() {
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Refresh {
+    /// Encodes the VIPs of all Active routers anew; they are due at once.
+    fn encode(&mut self, members: &[Member]) {
+        self.outdated = false;
+        self.batch.clear();
+        self.interval = Duration::MAX;
+        let mut sequence = 0;
+        for (interval, lifetime_seconds, vips) in members.iter().filter_map(Member::refreshes) {
+            for vip in vips {
+                sequence += 1;
+                self.interval = self.interval.min(interval);
+                let change = Change::Refresh {
+                    vip,
+                    lifetime_seconds,
+                };
+                change.encode(sequence, &mut self.batch);
+            }
+        }
+        self.due = (sequence > 0).then(clock);
+    }
+
+    /// Sends what was encoded, in one system call, when it is due.
+    fn send_if_due(&mut self, now: Monotonic, netlink: &mut Netlink) -> io::Result<()> {
+        let Some(due) = self.due.filter(|due| *due <= now) else {
+            return Ok(());
+        };
+        // The rhythm is kept, so that refreshes and advertisements share their wake-ups.
+        let next = due + self.interval;
+        self.due = Some(if next > now {
+            next
+        } else {
+            now + self.interval
+        });
+        // An interface that went away takes its VIPs along; its notice tells the router.
+        netlink.exchange(&self.batch, 1, &mut Vec::new())
+    }
+}
+
+fn shell<'a>(links: &'a Links, netlink: &'a mut Netlink, packets: &'a PacketSocket) -> Shell<'a> {
+    Shell {
+        netlink,
+        packets,
+        metrics: &links.metrics,
+        events: &links.events,
+    }
+}
+
+fn is_interface_error(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO)
+    )
+}
