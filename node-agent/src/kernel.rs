@@ -1,3 +1,6 @@
 //! Thin shells around what the kernel offers. They decide nothing.
 
+pub mod ipvs;
+pub mod network;
+pub mod proc_ip_vs;
 pub mod sysctls;

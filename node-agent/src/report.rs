@@ -1,5 +1,7 @@
 //! What the loop says about the node: the parts of `NodePlan.status` that it knows, and drift.
 
+pub mod compose;
+
 use lvs_crds::v1alpha1::{InstanceReport, UnhealthyServer};
 
 /// State of the node after a pass of the loop. Two equal reports mean the same status.

@@ -1,0 +1,132 @@
+//! The kernel as the loop sees it: everything that can be observed, and one way to change it.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::io;
+use std::path::Path;
+
+use crate::facts::NodeFacts;
+use crate::kernel::ipvs::Ipvs;
+use crate::kernel::network::{Network, NetworkError, Notices};
+use crate::kernel::sysctls::{Sysctl, Sysctls};
+use crate::observe::Observed;
+use crate::ownership::Ownership;
+use crate::plan::Plan;
+
+/// The shells.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    pub(super) ipvs: Ipvs,
+    pub(super) sysctls: Sysctls,
+    network: Option<Network>,
+    watches_ipvs: bool,
+}
+
+/// Something could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ObserveError {
+    /// Interfaces or addresses.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The IPVS table.
+    #[error(transparent)]
+    Ipvs(#[from] lvs_ipvs::Error),
+    /// A sysctl.
+    #[error("cannot read sysctl {0}: {1}")]
+    Sysctl(Sysctl, #[source] io::Error),
+}
+
+impl Kernel {
+    pub(super) fn new(proc_sys_net: &Path) -> Self {
+        Self {
+            ipvs: Ipvs::default(),
+            sysctls: Sysctls::new(proc_sys_net),
+            network: None,
+            watches_ipvs: false,
+        }
+    }
+
+    /// Reads interfaces and addresses; from now on, notices of that kind come.
+    pub(super) async fn facts(&mut self, notices: Notices) -> Result<NodeFacts, NetworkError> {
+        let network = match self.network.take() {
+            Some(network) if network.notices() == notices => network,
+            _ => Network::open(notices)?,
+        };
+        let facts = network.facts().await;
+        if facts.is_ok() {
+            self.network = Some(network);
+        }
+        facts
+    }
+
+    /// Reads the IPVS table, if anything of ours can be in it.
+    pub(super) fn observe_ipvs(
+        &mut self,
+        is_needed: bool,
+        observed: &mut Observed,
+    ) -> Result<(), lvs_ipvs::Error> {
+        self.watches_ipvs = is_needed;
+        if is_needed {
+            observed.table = Some(self.ipvs.table()?);
+            observed.daemons = self.ipvs.daemons()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the sysctls that are planned or recorded.
+    pub(super) fn observe_sysctls(
+        &self,
+        plan: &Plan,
+        ownership: &Ownership,
+    ) -> Result<BTreeMap<Sysctl, String>, ObserveError> {
+        let recorded = ownership.sysctls().iter().map(|recorded| &recorded.sysctl);
+        let mut values = BTreeMap::new();
+        for sysctl in plan.sysctls().into_keys().chain(recorded) {
+            match self.sysctls.read(sysctl) {
+                Ok(value) => {
+                    values.insert(sysctl.clone(), value);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(ObserveError::Sysctl(sysctl.clone(), error)),
+            }
+        }
+        Ok(values)
+    }
+
+    /// The connection for changes of addresses.
+    pub(super) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
+    /// Waits for a notice.
+    pub(super) async fn changed(&mut self) {
+        match &mut self.network {
+            Some(network) => {
+                if !network.changed().await {
+                    self.network = None;
+                }
+            }
+            None => pending().await,
+        }
+    }
+
+    /// Whether [`Kernel::may_have_changed`] has anything to look at.
+    pub(super) fn needs_looks(&self, settled: &Plan) -> bool {
+        self.watches_ipvs || !settled.sysctls().is_empty()
+    }
+
+    /// A cheap look at what sends no notices, given the plan that the kernel equalled.
+    pub(super) fn may_have_changed(&mut self, plan: &Plan) -> bool {
+        let sysctl_changed = plan
+            .sysctls()
+            .into_iter()
+            .any(|(sysctl, planned)| self.sysctls.read(sysctl).ok().as_deref() != Some(planned));
+        let ipvs_changed = self.watches_ipvs && self.ipvs.may_have_changed();
+        sysctl_changed || ipvs_changed
+    }
+
+    /// Reads everything anew in the next pass.
+    pub(super) fn forget(&mut self) {
+        self.ipvs.forget();
+    }
+}

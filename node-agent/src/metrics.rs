@@ -1,0 +1,86 @@
+//! What the loop counts.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Bounds of the passes' durations in seconds.
+const PASS_SECONDS: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
+
+/// Kind of a change of the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// See [`crate::op::Op::kind`].
+    pub kind: &'static str,
+}
+
+/// What the loop counts. Clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    /// Changes of the kernel that were made.
+    pub ops: Family<KindLabel, Counter>,
+    /// Changes that the kernel refused.
+    pub failed_ops: Family<KindLabel, Counter>,
+    /// Changes by others that were repaired.
+    pub drift: Family<KindLabel, Counter>,
+    /// How long a pass took.
+    pub pass_seconds: Histogram,
+    /// IPVS services of others.
+    pub foreign_services: Gauge,
+    /// IPVS services of ours.
+    pub services: Gauge,
+    /// Members whose checks fail.
+    pub unhealthy_members: Gauge,
+}
+
+impl Metrics {
+    /// Makes the metrics and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            ops: Family::default(),
+            failed_ops: Family::default(),
+            drift: Family::default(),
+            pass_seconds: Histogram::new(PASS_SECONDS),
+            foreign_services: Gauge::default(),
+            services: Gauge::default(),
+            unhealthy_members: Gauge::default(),
+        };
+        let agent = registry.sub_registry_with_prefix("lvs_agent");
+        agent.register("ops", "Changes of the kernel by kind", metrics.ops.clone());
+        agent.register(
+            "failed_ops",
+            "Changes that the kernel refused, by kind",
+            metrics.failed_ops.clone(),
+        );
+        agent.register(
+            "drift",
+            "Changes by others that were repaired, by kind of the repair",
+            metrics.drift.clone(),
+        );
+        agent.register_with_unit(
+            "pass_duration",
+            "Time to observe, plan, compare and apply",
+            Unit::Seconds,
+            metrics.pass_seconds.clone(),
+        );
+        agent.register(
+            "foreign_services",
+            "IPVS services that belong to others",
+            metrics.foreign_services.clone(),
+        );
+        agent.register(
+            "services",
+            "IPVS services of ours",
+            metrics.services.clone(),
+        );
+        agent.register(
+            "unhealthy_members",
+            "Members of virtual services whose checks fail",
+            metrics.unhealthy_members.clone(),
+        );
+        metrics
+    }
+}

@@ -1,0 +1,223 @@
+//! What this agent put into the kernel, or may have: kept on disk, so that a later release removes
+//! exactly that. Pure; [`file`] reads and writes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use lvs_ipvs::{Protocol, ServiceKey, SyncRole};
+use serde::{Deserialize, Serialize};
+
+use crate::diff::Diff;
+use crate::kernel::sysctls::Sysctl;
+use crate::observe::Observed;
+use crate::op::{LoopbackVip, Op};
+use crate::plan::Plan;
+
+pub mod file;
+
+/// What is ours in the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Ownership {
+    services: BTreeSet<OwnedService>,
+    addresses: BTreeSet<OwnedAddress>,
+    sysctls: Vec<RecordedSysctl>,
+    runs_master_daemon: bool,
+    runs_backup_daemon: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct OwnedService {
+    protocol: u16,
+    address: IpAddr,
+    port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct OwnedAddress {
+    address: IpAddr,
+    interface: String,
+}
+
+/// A sysctl that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedSysctl {
+    /// Which.
+    pub sysctl: Sysctl,
+    /// Its value before the first change.
+    pub original: String,
+    /// The value that it was given.
+    pub ours: String,
+}
+
+impl OwnedService {
+    fn from_key(key: &ServiceKey) -> Option<Self> {
+        match *key {
+            ServiceKey::Address {
+                protocol,
+                address,
+                port,
+            } => Some(Self {
+                protocol: protocol.number(),
+                address,
+                port,
+            }),
+            ServiceKey::Mark { .. } => None,
+        }
+    }
+
+    fn key(self) -> ServiceKey {
+        ServiceKey::Address {
+            protocol: Protocol::from_number(self.protocol),
+            address: self.address,
+            port: self.port,
+        }
+    }
+}
+
+impl Ownership {
+    /// The IPVS services that are ours.
+    pub fn services(&self) -> impl Iterator<Item = ServiceKey> {
+        self.services.iter().map(|service| service.key())
+    }
+
+    /// Whether an IPVS service is ours.
+    #[must_use]
+    pub fn has_service(&self, key: &ServiceKey) -> bool {
+        OwnedService::from_key(key).is_some_and(|service| self.services.contains(&service))
+    }
+
+    /// Whether an address of an interface was added by us, as far as the record says.
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr, interface: &str) -> bool {
+        self.addresses.contains(&OwnedAddress {
+            address,
+            interface: interface.to_owned(),
+        })
+    }
+
+    /// Whether any address is recorded.
+    #[must_use]
+    pub fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
+    /// The sysctls that were changed.
+    #[must_use]
+    pub fn sysctls(&self) -> &[RecordedSysctl] {
+        &self.sysctls
+    }
+
+    /// Whether the daemon of that role is ours.
+    #[must_use]
+    pub const fn has_daemon(&self, role: SyncRole) -> bool {
+        match role {
+            SyncRole::Master => self.runs_master_daemon,
+            SyncRole::Backup => self.runs_backup_daemon,
+        }
+    }
+
+    /// Whether the kernel may have anything of ours in its IPVS.
+    #[must_use]
+    pub fn has_ipvs(&self) -> bool {
+        !self.services.is_empty() || self.runs_master_daemon || self.runs_backup_daemon
+    }
+
+    /// Takes in what is about to be done, before it is done: a crash in between must not leave
+    /// anything behind that nobody knows of.
+    pub fn claim(&mut self, plan: &Plan, observed: &Observed, diff: &Diff) {
+        self.services
+            .extend(plan.services.keys().filter_map(OwnedService::from_key));
+        for op in diff.ops() {
+            match op {
+                Op::AddAddress(vip) => {
+                    self.addresses.insert(owned_address(vip));
+                }
+                Op::Ipvs(lvs_ipvs::Command::StartDaemon(daemon)) => {
+                    self.set_daemon(daemon.role, true)
+                }
+                _ => {}
+            }
+        }
+        for daemon in plan.daemons.iter().flatten() {
+            if observed
+                .daemons
+                .iter()
+                .any(|running| daemon.is_met_by(running))
+            {
+                self.set_daemon(daemon.role, true);
+            }
+        }
+        for (sysctl, ours) in plan.sysctls() {
+            let recorded = self
+                .sysctls
+                .iter_mut()
+                .find(|recorded| recorded.sysctl == *sysctl);
+            match (recorded, observed.sysctls.get(sysctl)) {
+                (Some(recorded), _) => ours.clone_into(&mut recorded.ours),
+                (None, Some(original)) => self.sysctls.push(RecordedSysctl {
+                    sysctl: sysctl.clone(),
+                    original: original.clone(),
+                    ours: ours.to_owned(),
+                }),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Forgets what is neither planned nor in the kernel any more.
+    pub fn settle(&mut self, plan: &Plan, observed: &Observed) {
+        if let Some(table) = &observed.table {
+            self.services.retain(|service| {
+                let key = service.key();
+                plan.services.contains_key(&key)
+                    || plan.untouched.contains(&key)
+                    || table.get(&key).is_some()
+            });
+            for role in [SyncRole::Master, SyncRole::Backup] {
+                if !observed.daemons.iter().any(|daemon| daemon.role == role) {
+                    self.set_daemon(role, false);
+                }
+            }
+        }
+        self.addresses.retain(|owned| {
+            let interfaces = observed.facts.interfaces.values();
+            interfaces
+                .filter(|interface| interface.name == owned.interface)
+                .flat_map(|interface| &interface.addresses)
+                .any(|address| address.address == owned.address && address.is_permanent)
+        });
+        let planned = plan.sysctls();
+        let is_unknown = plan.real_server.is_none();
+        self.sysctls.retain(|recorded| {
+            is_unknown
+                || planned.contains_key(&recorded.sysctl)
+                || observed.sysctls.get(&recorded.sysctl).is_some_and(|value| {
+                    *value == recorded.ours && recorded.ours != recorded.original
+                })
+        });
+    }
+
+    fn set_daemon(&mut self, role: SyncRole, runs: bool) {
+        match role {
+            SyncRole::Master => self.runs_master_daemon = runs,
+            SyncRole::Backup => self.runs_backup_daemon = runs,
+        }
+    }
+
+    /// Values that sysctls get back when they are not planned any more.
+    #[must_use]
+    pub fn originals(&self) -> BTreeMap<&Sysctl, &RecordedSysctl> {
+        self.sysctls
+            .iter()
+            .map(|recorded| (&recorded.sysctl, recorded))
+            .collect()
+    }
+}
+
+fn owned_address(vip: &LoopbackVip) -> OwnedAddress {
+    OwnedAddress {
+        address: vip.address,
+        interface: vip.interface_name.clone(),
+    }
+}

@@ -1,0 +1,295 @@
+//! The VRRP routers of a director: one for each instance and address family. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use lvs_crds::v1alpha1::condition::reason;
+use lvs_crds::v1alpha1::{
+    AdminState, AuthenticationType, Checksum, DirectorRole, InstancePlan, PreemptionMode, Vrrp,
+};
+use lvs_ipvs::ServiceKey;
+use lvs_vrrp::{
+    Centiseconds, CheckedConfig, ChecksumConvention, Config, GratuitousAnnouncements,
+    LowerPriorityAdvertisement, Preemption, SimplePassword, Version,
+};
+
+use super::Problem;
+use super::services::Services;
+use crate::facts::{Interface, NodeFacts};
+use crate::secrets::Secrets;
+use crate::vrrp::{Family, RouterPlan, VrrpPlan};
+
+/// Bytes of a password that version 2 carries; keepalived cuts longer ones alike.
+const PASSWORD_BYTES: usize = 8;
+
+/// What decides about the routers beside the plan of the director.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Interfaces of the node.
+    pub facts: &'a NodeFacts,
+    /// Passwords.
+    pub secrets: &'a Secrets,
+    /// The director's services.
+    pub services: &'a Services,
+    /// Services that the kernel has: a VIP is taken when its services are programmed, not before.
+    pub programmed: &'a BTreeSet<ServiceKey>,
+}
+
+/// The routers that can run, and why the others cannot.
+#[must_use]
+pub fn plan(
+    director: Option<&DirectorRole>,
+    surroundings: Surroundings<'_>,
+) -> (VrrpPlan, Vec<Problem>) {
+    let mut plan = VrrpPlan::default();
+    let mut problems = Vec::new();
+    let Some(director) = director else {
+        return (plan, problems);
+    };
+    for instance in &director.instances {
+        let vips = match vips(instance, surroundings) {
+            Ok(vips) => vips,
+            Err(message) => {
+                problems.push(problem(instance, reason::NOT_ACCEPTED, message));
+                continue;
+            }
+        };
+        let (ipv4, ipv6): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            vips.into_iter().partition(|(vip, _)| vip.is_ipv4());
+        for (family, vips) in [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)] {
+            if vips.is_empty() {
+                continue;
+            }
+            match router(director, instance, family, vips, surroundings) {
+                Ok(router) => plan.routers.push(router),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    (plan, problems)
+}
+
+/// The VIPs of a plan.
+#[must_use]
+pub fn planned_vips(plan: &VrrpPlan) -> BTreeSet<IpAddr> {
+    plan.routers
+        .iter()
+        .flat_map(|router| router.prefix_lengths.keys().copied())
+        .collect()
+}
+
+/// The addresses that the services of an instance have in the kernel, and its own, with their
+/// prefix lengths.
+fn vips(
+    instance: &InstancePlan,
+    surroundings: Surroundings<'_>,
+) -> Result<BTreeMap<IpAddr, u8>, String> {
+    let mut vips = BTreeMap::new();
+    for service in surroundings.services.resolved.values() {
+        if service.plan.instance != instance.name {
+            continue;
+        }
+        for &vip in &service.addresses {
+            let is_of_vip = |key: &ServiceKey| matches!(key, ServiceKey::Address { address, .. } if *address == vip);
+            if service
+                .keys()
+                .filter(is_of_vip)
+                .all(|key| surroundings.programmed.contains(&key))
+            {
+                vips.insert(vip, host_prefix_length(vip));
+            }
+        }
+    }
+    for (key, owner) in &surroundings.services.untouched {
+        if let ServiceKey::Address { address, .. } = *key
+            && *owner == instance.name
+            && surroundings.programmed.contains(key)
+        {
+            vips.insert(address, host_prefix_length(address));
+        }
+    }
+    for own in &instance.addresses {
+        let address: IpAddr = own
+            .address
+            .parse()
+            .map_err(|_| format!("address {} is none", own.address))?;
+        let host = host_prefix_length(address);
+        let prefix_length = match own.prefix_length {
+            None => host,
+            Some(length) => u8::try_from(length)
+                .ok()
+                .filter(|length| *length <= host)
+                .ok_or_else(|| format!("prefix length {length} of {address} is above {host}"))?,
+        };
+        vips.insert(address, prefix_length);
+    }
+    Ok(vips)
+}
+
+fn router(
+    director: &DirectorRole,
+    instance: &InstancePlan,
+    family: Family,
+    vips: BTreeMap<IpAddr, u8>,
+    surroundings: Surroundings<'_>,
+) -> Result<RouterPlan, Problem> {
+    let of_node = |message| problem(instance, reason::KERNEL_ERROR, message);
+    let interface = surroundings
+        .facts
+        .select(&instance.interface)
+        .map_err(|error| of_node(error.to_string()))?;
+    let own_address = own_address(director, interface, family, &vips).map_err(of_node)?;
+    let authentication = password(director, surroundings.secrets)
+        .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, message))?;
+    let config = config(director, instance, own_address, authentication, &vips)
+        .map_err(|message| problem(instance, reason::NOT_ACCEPTED, message))?;
+    Ok(RouterPlan {
+        instance: instance.name.clone(),
+        family,
+        interface_index: interface.index,
+        interface_name: interface.name.clone(),
+        config,
+        prefix_lengths: vips,
+        drain: director.admin_state != AdminState::Enabled,
+    })
+}
+
+/// Source of the advertisements: the one that the plan names, else the interface's first address.
+fn own_address(
+    director: &DirectorRole,
+    interface: &Interface,
+    family: Family,
+    vips: &BTreeMap<IpAddr, u8>,
+) -> Result<IpAddr, String> {
+    let named = director
+        .source_address
+        .as_deref()
+        .and_then(|address| address.parse().ok());
+    if let Some(address) = named.filter(|address| Family::of(*address) == family) {
+        return Ok(address);
+    }
+    let mut own = interface
+        .own_addresses()
+        .map(|own| own.address)
+        .filter(|address| Family::of(*address) == family && !vips.contains_key(address));
+    match family {
+        Family::Ipv4 => own.next(),
+        Family::Ipv6 => own.find(
+            |address| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()),
+        ),
+    }
+    .ok_or_else(|| {
+        let what = match family {
+            Family::Ipv4 => "IPv4",
+            Family::Ipv6 => "IPv6 link-local",
+        };
+        format!(
+            "interface {} has no {what} address to send advertisements from",
+            interface.name
+        )
+    })
+}
+
+fn password(director: &DirectorRole, secrets: &Secrets) -> Result<Option<SimplePassword>, String> {
+    let authentication = &director.vrrp.authentication;
+    let reference = match (authentication.type_, &authentication.secret_ref) {
+        (AuthenticationType::None, _) => return Ok(None),
+        (AuthenticationType::Simple, Some(reference)) => reference,
+        (AuthenticationType::Simple, None) => {
+            return Err("authentication Simple names no Secret".to_owned());
+        }
+    };
+    let password = secrets.password(reference).ok_or_else(|| {
+        format!(
+            "Secret {} with key {} is not known",
+            reference.name, reference.key
+        )
+    })?;
+    let used = password.get(..PASSWORD_BYTES).unwrap_or(password);
+    SimplePassword::new(used).map(Some).map_err(|error| {
+        format!(
+            "key {} of Secret {}: {error}",
+            reference.key, reference.name
+        )
+    })
+}
+
+fn config(
+    director: &DirectorRole,
+    instance: &InstancePlan,
+    own_address: IpAddr,
+    authentication: Option<SimplePassword>,
+    vips: &BTreeMap<IpAddr, u8>,
+) -> Result<CheckedConfig, String> {
+    let vrrp = &director.vrrp;
+    let version = match vrrp.version {
+        2 => Version::V2,
+        _ => Version::V3,
+    };
+    let interval = vrrp.advertisement_interval_milliseconds;
+    let config = Config {
+        virtual_router_id: byte("virtual router id", instance.virtual_router_id)?,
+        version,
+        priority: byte("priority", instance.priority)?,
+        own_address,
+        advertisement_interval: u32::try_from(interval)
+            .ok()
+            .and_then(Centiseconds::from_milliseconds)
+            .ok_or_else(|| format!("advertisement interval {interval} ms is no multiple of 10"))?,
+        down_advertisements: byte("down advertisements", vrrp.active_down_advertisements)?,
+        preemption: match vrrp.preemption.mode {
+            PreemptionMode::Never => Preemption::Never,
+            PreemptionMode::Immediate => Preemption::Immediate,
+        },
+        preempt_delay: seconds(vrrp.preemption.delay_seconds),
+        authentication,
+        checksum: match vrrp.checksum {
+            Checksum::RFC9568 => ChecksumConvention::Rfc9568,
+            Checksum::PseudoHeader => ChecksumConvention::PseudoHeader,
+        },
+        virtual_addresses: vips.keys().copied().collect(),
+        gratuitous: gratuitous(vrrp)?,
+        lower_priority_advertisement: LowerPriorityAdvertisement::Send,
+    };
+    config.check().map_err(|error| error.to_string())
+}
+
+fn gratuitous(vrrp: &Vrrp) -> Result<GratuitousAnnouncements, String> {
+    let arp = &vrrp.gratuitous_arp;
+    let interval = u64::try_from(arp.interval_milliseconds).unwrap_or_default();
+    Ok(GratuitousAnnouncements {
+        count: byte("gratuitous ARP count", arp.count)?,
+        interval: Duration::from_millis(interval),
+        repeat_delay: seconds(arp.repeat_delay_seconds),
+        refresh: seconds(arp.refresh_seconds),
+    })
+}
+
+fn problem(instance: &InstancePlan, reason: &'static str, message: String) -> Problem {
+    Problem {
+        reason,
+        message: format!("VRRP instance {}: {message}", instance.name),
+        instance: Some(instance.name.clone()),
+    }
+}
+
+fn byte(what: &str, value: i32) -> Result<u8, String> {
+    u8::try_from(value).map_err(|_| format!("{what} {value} is not within 0 to 255"))
+}
+
+fn seconds(value: i32) -> Duration {
+    Duration::from_secs(u64::try_from(value).unwrap_or_default())
+}
+
+fn host_prefix_length(address: IpAddr) -> u8 {
+    let bits = if address.is_ipv4() {
+        Ipv4Addr::BITS
+    } else {
+        Ipv6Addr::BITS
+    };
+    u8::try_from(bits).unwrap_or(u8::MAX)
+}
+
+#[cfg(test)]
+mod tests;
