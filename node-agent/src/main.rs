@@ -1,2 +1,252 @@
-//! Placeholder replaced by the first module.
-fn main() {}
+//! The binary `lvs-node-agent`: the supervising parent, or the agent itself.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use kube::Client;
+use lvs_node_agent::admin::{self, Admin};
+use lvs_node_agent::agent::{Agent, Inputs, Outputs, Settings};
+use lvs_node_agent::args::{Args, LogFormat};
+use lvs_node_agent::heartbeat::Heartbeat;
+use lvs_node_agent::lock::AgentLock;
+use lvs_node_agent::metrics::Metrics;
+use lvs_node_agent::op_log::OpLog;
+use lvs_node_agent::report::{Drift, Report};
+use lvs_node_agent::reporter;
+use lvs_node_agent::reporter::notice::Notice;
+use lvs_node_agent::secrets::{self, Keeper};
+use lvs_node_agent::source::{self, PlanSender, Plans};
+use lvs_node_agent::store::Store;
+use lvs_node_agent::supervisor;
+use lvs_node_agent::vrrp::journal::Journal;
+use lvs_node_agent::vrrp::{VrrpEvent, VrrpHandle};
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing_subscriber::EnvFilter;
+
+/// How many Events and repairs may wait for the API server.
+const NOTICES: usize = 256;
+/// Threads for the few calls that block: files and name resolution.
+const BLOCKING_THREADS: usize = 4;
+/// How long such a thread stays idle.
+const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_log(args.log_format);
+    let ended = if args.unsupervised {
+        run(args).map(|()| 0)
+    } else {
+        supervise()
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn supervise() -> anyhow::Result<u8> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    arguments.push("--unsupervised".into());
+    supervisor::supervise(program.as_os_str(), &arguments).context("cannot supervise the agent")
+}
+
+fn run(args: Args) -> anyhow::Result<()> {
+    supervisor::settle_child().context("cannot follow the parent process")?;
+    let _lock = AgentLock::acquire(&args.state_dir)?;
+    let (store, from_disk) = Store::open(&args.state_dir)?;
+    let (sender, plans) = source::channel(store, from_disk);
+    let (vrrp, vrrp_events) =
+        VrrpHandle::start().context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_keep_alive(BLOCKING_KEEP_ALIVE)
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work(args, sender, plans, vrrp, vrrp_events))
+}
+
+/// Starts everything, waits for a signal and hands over.
+async fn work(
+    args: Args,
+    sender: PlanSender,
+    plans: Plans,
+    vrrp: VrrpHandle,
+    vrrp_events: mpsc::Receiver<VrrpEvent>,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let (reports, reported) = watch::channel(Report::unobserved());
+    let (drifts, drifted) = mpsc::channel(NOTICES);
+    let (keeper, secrets) = Keeper::open(&args.state_dir);
+    let client = match &args.plan {
+        Some(_) => None,
+        None => Some(cluster().await?),
+    };
+    let notices = client
+        .clone()
+        .map(|client| start_reporter(client, &args, &plans, &reported));
+    start_source(client.clone(), &args, sender, &plans, keeper);
+
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(vrrp.metrics()));
+    let metrics = Metrics::register(&mut registry);
+    let ops = OpLog::default();
+    let heartbeat = Heartbeat::new(Instant::now());
+    let journal = Journal {
+        ops: ops.clone(),
+        metrics: metrics.clone(),
+        plans: plans.bundle.clone(),
+        notices: notices.clone(),
+    };
+    tokio::spawn(journal.keep(vrrp_events));
+    tokio::spawn(pass_on(drifted, notices));
+    let admin = Admin {
+        heartbeat: heartbeat.clone(),
+        bundle: plans.bundle.clone(),
+        report: reported.clone(),
+        registry: Arc::new(registry),
+        ops: ops.clone(),
+    };
+    let admin_address = args.admin_address;
+    tokio::spawn(async move {
+        // Traffic matters more than its metrics.
+        if let Err(error) = admin::serve(admin_address, admin).await {
+            tracing::error!(%error, %admin_address, "health and metrics are not served");
+        }
+    });
+
+    let settings = Settings {
+        state_dir: args.state_dir.clone(),
+        proc_sys_net: args.proc_sys_net.clone(),
+    };
+    let inputs = Inputs {
+        plans: plans.bundle,
+        secrets,
+        vrrp,
+    };
+    let outputs = Outputs {
+        reports,
+        drifts,
+        ops,
+        metrics,
+        heartbeat,
+    };
+    let mut stop_requested = false;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop_requested = true;
+    };
+    let vrrp = Agent::new(&settings, inputs, outputs).run(stop).await;
+    if !stop_requested {
+        vrrp.ended().context("VRRP failed")?;
+        anyhow::bail!("VRRP ended by itself");
+    }
+    tracing::info!("stopping: VIPs are handed over, IPVS stays as it is");
+    vrrp.stop().await.context("VRRP failed while it stopped")?;
+    if let Some(client) = client {
+        let last = reported.borrow().clone();
+        reporter::publish_stopped(client, &args.node_name, last).await;
+    }
+    Ok(())
+}
+
+async fn cluster() -> anyhow::Result<Client> {
+    // Exactly one provider is linked; a second call would be a second agent in one process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Client::try_default()
+        .await
+        .context("no cluster is configured; outside of one, --plan names a file to carry out")
+}
+
+fn start_reporter(
+    client: Client,
+    args: &Args,
+    plans: &Plans,
+    reported: &watch::Receiver<Report>,
+) -> mpsc::Sender<Notice> {
+    let (notices, noticed) = mpsc::channel(NOTICES);
+    let node = args.node_name.clone();
+    let refusals = plans.refusal.clone();
+    tokio::spawn(reporter::publish_events(
+        client.clone(),
+        node.clone(),
+        noticed,
+    ));
+    tokio::spawn(reporter::publish_status(
+        client,
+        node,
+        reported.clone(),
+        refusals,
+    ));
+    notices
+}
+
+fn start_source(
+    client: Option<Client>,
+    args: &Args,
+    sender: PlanSender,
+    plans: &Plans,
+    keeper: Keeper,
+) {
+    let node = args.node_name.clone();
+    let bundles = plans.bundle.clone();
+    match (client, &args.plan) {
+        (Some(client), _) => {
+            tokio::spawn(source::cluster::run(client.clone(), node, sender));
+            let namespace = args.secrets_namespace.clone();
+            tokio::spawn(secrets::follow_cluster(client, namespace, bundles, keeper));
+        }
+        (None, plan) => {
+            if let Some(path) = plan.clone() {
+                tokio::spawn(async move {
+                    if let Err(error) = source::file::run(&path, &node, sender).await {
+                        tracing::error!(%error, "the plan file is not followed");
+                    }
+                });
+            }
+            if let Some(directory) = args.secrets_dir.clone() {
+                tokio::spawn(secrets::follow_directory(directory, bundles, keeper));
+            }
+        }
+    }
+}
+
+/// Passes repairs on to those who read Events; they are in the log anyway.
+async fn pass_on(mut drifted: mpsc::Receiver<Drift>, notices: Option<mpsc::Sender<Notice>>) {
+    while let Some(drift) = drifted.recv().await {
+        tracing::warn!(reason = drift.reason, subject = ?drift.subject, "{}", drift.message);
+        if let Some(notices) = &notices
+            && notices.try_send(Notice::from_drift(drift)).is_err()
+        {
+            tracing::debug!("Event dropped: too many wait");
+        }
+    }
+}

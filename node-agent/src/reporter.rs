@@ -14,7 +14,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, Time};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource as _};
-use lvs_crds::v1alpha1::{NodePlan, NodePlanStatus, VirtualService, condition};
+use lvs_crds::v1alpha1::{NodePlan, NodePlanStatus, RouterState, VirtualService, condition};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -32,6 +32,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// An Event that the API server does not take within this time is dropped.
 const EVENT_PATIENCE: Duration = Duration::from_secs(5);
+/// The end of the agent is not held up longer for its last status.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest note of an Event, in bytes (events.k8s.io/v1).
 const NOTE_BYTES: usize = 1024;
 
@@ -76,6 +78,25 @@ pub async fn publish_status(
             changed = refusals.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => {}
         }
+    }
+}
+
+/// Writes the last status of an agent that has stopped: its routers run no more.
+pub async fn publish_stopped(client: Client, node: &str, mut report: Report) {
+    if report.observed_generation == condition::unobserved() {
+        return;
+    }
+    for instance in &mut report.instances {
+        instance.state = RouterState::Initialize;
+    }
+    let api = Api::<NodePlan>::all(client);
+    let mut known = None;
+    let written = write(&api, node, &report, None, &mut known);
+    if !matches!(
+        tokio::time::timeout(LAST_PATIENCE, written).await,
+        Ok(Ok(()))
+    ) {
+        tracing::warn!("the last status was not written");
     }
 }
 

@@ -4,6 +4,8 @@
 //! server is away must be able to speak to its peer. A password that is gone from the cluster stays in
 //! use until there is another, or until the plan names none.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,11 +20,41 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::bundle::PlanBundle;
-use crate::plan::vrrp::Secrets;
 use crate::store::{StoreError, write_durably};
 
 /// How often a directory of passwords is looked at.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Passwords by the reference that names them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets(HashMap<SecretReference, Vec<u8>>);
+
+impl Secrets {
+    /// The password that `reference` names, if it is known.
+    #[must_use]
+    pub fn password(&self, reference: &SecretReference) -> Option<&[u8]> {
+        self.0.get(reference).map(Vec::as_slice)
+    }
+
+    /// Sets a password. Says whether it is another than before.
+    pub fn set(&mut self, reference: &SecretReference, password: &[u8]) -> bool {
+        let before = self.0.insert(reference.clone(), password.to_vec());
+        before.as_deref() != Some(password)
+    }
+
+    fn retain(&mut self, wanted: Option<&SecretReference>) -> bool {
+        let before = self.0.len();
+        self.0.retain(|reference, _| Some(reference) == wanted);
+        self.0.len() != before
+    }
+}
+
+/// Names alone: passwords do not belong in logs.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 /// A password as people store it: an editor's newline at the end does not belong to it.
 fn trim(password: &[u8]) -> &[u8] {
@@ -55,6 +87,7 @@ impl Keeper {
             .into_iter()
             .map(|on_disk| (on_disk.reference, on_disk.password))
             .collect();
+        let secrets = Secrets(secrets);
         let (sender, receiver) = watch::channel(secrets);
         let keeper = Self {
             path,
@@ -64,19 +97,11 @@ impl Keeper {
     }
 
     fn set(&self, reference: &SecretReference, password: &[u8]) {
-        let password = trim(password).to_vec();
-        self.modify(|secrets| {
-            let before = secrets.insert(reference.clone(), password.clone());
-            before.as_ref() != Some(&password)
-        });
+        self.modify(|secrets| secrets.set(reference, trim(password)));
     }
 
     fn retain(&self, wanted: Option<&SecretReference>) {
-        self.modify(|secrets| {
-            let before = secrets.len();
-            secrets.retain(|reference, _| Some(reference) == wanted);
-            secrets.len() != before
-        });
+        self.modify(|secrets| secrets.retain(wanted));
     }
 
     fn modify(&self, change: impl FnOnce(&mut Secrets) -> bool) {
@@ -91,6 +116,7 @@ impl Keeper {
         let on_disk: Vec<_> = self
             .secrets
             .borrow()
+            .0
             .iter()
             .map(|(reference, password)| OnDisk {
                 reference: reference.clone(),
@@ -241,12 +267,24 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let (keeper, secrets) = Keeper::open(directory.path());
         keeper.set(&reference("vrrp"), b"1111\n");
-        let expected = Secrets::from([(reference("vrrp"), b"1111".to_vec())]);
-        assert_eq!(*secrets.borrow(), expected);
+        let expected = Some(&b"1111"[..]);
+        assert_eq!(secrets.borrow().password(&reference("vrrp")), expected);
         let (_, later) = Keeper::open(directory.path());
-        assert_eq!(*later.borrow(), expected);
+        assert_eq!(later.borrow().password(&reference("vrrp")), expected);
+        assert_eq!(later.borrow().password(&reference("other")), None);
         let metadata = std::fs::metadata(directory.path().join("secrets")).expect("metadata");
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn passwords_are_not_printed() {
+        let mut secrets = Secrets::default();
+        secrets.set(&reference("vrrp"), b"hunter2");
+        let shown = format!("{secrets:?}");
+        assert!(
+            shown.contains("vrrp") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -267,12 +305,13 @@ mod tests {
         let (plan, plans) = watch::channel(bundle(Some("one")));
         let (keeper, mut secrets) = Keeper::open(directory.path());
         let task = tokio::spawn(follow_directory(directory.path().into(), plans, keeper));
-        let known =
-            |name: &'static str| move |secrets: &Secrets| secrets.contains_key(&reference(name));
+        let known = |name: &'static str| {
+            move |secrets: &Secrets| secrets.password(&reference(name)).is_some()
+        };
         secrets.wait_for(known("one")).await.expect("read");
         plan.send_replace(bundle(Some("two")));
         secrets.wait_for(known("two")).await.expect("read");
-        assert!(!secrets.borrow().contains_key(&reference("one")));
+        assert_eq!(secrets.borrow().password(&reference("one")), None);
         plan.send_replace(bundle(None));
         secrets
             .wait_for(|secrets| *secrets == Secrets::default())

@@ -4,7 +4,7 @@
 //! state is picked up again within milliseconds. It has no runtime, reads no plan and opens no
 //! socket: what does nothing cannot crash.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -76,16 +77,31 @@ pub fn verdict(status: ExitStatus, stop_requested: bool) -> Verdict {
     }
 }
 
-/// Runs `command` until it ends on purpose and returns the exit code of the parent.
+/// Prepares the agent for a life under a parent; to be called before threads are started.
+///
+/// The parent blocks the signals that it reads from a descriptor, and children inherit that.
+/// Without its parent nobody would restart the agent or pass signals on: it is told to stop.
+///
+/// # Errors
+/// When the system refuses.
+pub fn settle_child() -> io::Result<()> {
+    watched_signals().thread_unblock()?;
+    set_pdeathsig(Signal::SIGTERM)?;
+    Ok(())
+}
+
+fn watched_signals() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]
+        .into_iter()
+        .collect()
+}
+
+/// Runs `program` until it ends on purpose and returns the exit code of the parent.
 ///
 /// # Errors
 /// When signals cannot be received or the command cannot be started at all.
-pub fn supervise(program: &OsString, arguments: &[OsString]) -> io::Result<u8> {
-    // Blocked here and read from a descriptor; the child starts with an empty mask (std).
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
-        signals.add(signal);
-    }
+pub fn supervise(program: &OsStr, arguments: &[OsString]) -> io::Result<u8> {
+    let signals = watched_signals();
     signals.thread_block()?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
 

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 pub mod addresses;
 mod announce;
+pub mod journal;
 mod member;
 pub mod metrics;
 mod netlink;
