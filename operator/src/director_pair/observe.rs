@@ -191,10 +191,10 @@ fn progress(world: &World, plans: &Plans, pair: &DirectorPair) -> Progress {
         let carries = present.zip(desired).is_some_and(|(present, desired)| {
             present.spec.revision == desired.revision && applied(present)
         });
-        if carries {
-            progress.applied.push(node.clone());
-        } else if !world.node_ready(node) {
+        if !world.node_ready(node) {
             progress.absent.push(node.clone());
+        } else if carries {
+            progress.applied.push(node.clone());
         } else if let Some(message) = present.and_then(|plan| failure(plan)) {
             progress.failing.push((node.clone(), message));
         } else {

@@ -31,23 +31,29 @@ struct Claim {
 #[derive(Clone, Debug)]
 pub struct Allocator {
     claims: Vec<Claim>,
-    /// VRIDs that some specification names: never handed out.
-    named: BTreeSet<i32>,
+    /// VRIDs that some specification names or some status records: never handed out anew.
+    spoken_for: BTreeSet<i32>,
 }
 
 impl Allocator {
-    /// An allocator that knows which VRIDs specifications name.
+    /// An allocator that knows which VRIDs specifications name and statuses record.
     #[must_use]
     pub fn new(world: &World) -> Self {
         let named = world
             .pairs
             .iter()
             .flat_map(|pair| &pair.spec.instances)
-            .filter_map(|instance| instance.virtual_router_id)
-            .collect();
+            .filter_map(|instance| instance.virtual_router_id);
+        let recorded = world
+            .pairs
+            .iter()
+            .filter_map(|pair| pair.status.as_ref())
+            .flat_map(|status| &status.instances)
+            .map(|instance| instance.virtual_router_id);
+        let spoken_for = named.chain(recorded).collect();
         Self {
             claims: Vec::new(),
-            named,
+            spoken_for,
         }
     }
 
@@ -122,17 +128,20 @@ impl Allocator {
             .find_map(|status| (status.name == instance.name).then_some(status.virtual_router_id));
         let free = |vrid: &i32| {
             (1..=MAXIMUM).contains(vrid)
-                && !self.named.contains(vrid)
                 && self.claims.iter().all(|claim| claim.vrid != *vrid)
                 && own.values().all(|taken| taken != vrid)
         };
+        let unspoken = |vrid: &i32| free(vrid) && !self.spoken_for.contains(vrid);
         let start = digest::number(&format!("{}/{}", pair.name_any(), instance.name)) % 255;
         // At most 254, which every i32 holds.
         let start = i32::try_from(start).unwrap_or_default();
         recorded
-            .into_iter()
-            .chain((0..MAXIMUM).map(|step| (start + step) % MAXIMUM + 1))
-            .find(free)
+            .filter(free)
+            .or_else(|| {
+                (0..MAXIMUM)
+                    .map(|step| (start + step) % MAXIMUM + 1)
+                    .find(unspoken)
+            })
             .ok_or_else(|| {
                 Rejection::new(
                     reason::VRID_CONFLICT,

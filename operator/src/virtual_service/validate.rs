@@ -1,7 +1,12 @@
 //! No client: what a virtual service must satisfy beside other objects. The rest is in the CRD's
 //! schema.
 
-use std::{collections::BTreeMap, net::IpAddr, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    rc::Rc,
+    sync::Arc,
+};
 
 use kube::{Resource, ResourceExt};
 use lvs_crds::v1alpha1::{
@@ -64,14 +69,17 @@ pub fn validate_all(
         .services
         .iter()
         .partition(|service| is_running(service, current));
+    // One that is not accepted goes on with its last plan, so that belongs to it until it is.
+    for service in &new {
+        claims.reserve(&key(&***service), current);
+    }
     let running = running.into_iter().map(|service| (service, true));
     for (service, is_running) in running.chain(new.into_iter().map(|service| (service, false))) {
         let pair = dereference::dereference(world, service).pair;
         let hosts = (!is_running).then_some(&hosts);
         let verdict = validate(service, pair, &pools, hosts, &claims)?;
-        match &verdict {
-            Ok(validated) => claims.claim(validated),
-            Err(_) => claims.keep(&key(&**service), current),
+        if let Ok(validated) = &verdict {
+            claims.claim(validated);
         }
         verdicts.insert(key(&**service), verdict);
     }
@@ -170,13 +178,15 @@ fn check_families(service: &ValidatedService) -> Result<(), Rejection> {
     let method = service.object.spec.forwarding.method;
     for (backend, pool) in service.object.spec.backends.iter().zip(&service.pools) {
         if let Some(server) = pool.foreign_server {
+            let vips = &service.object.spec.frontend.addresses;
             return Err(Rejection::new(
                 reason::MIXED_FAMILY,
                 format!(
-                    "spec.backends[{}].servers: {server} is of another address family than the VIPs \
-                     in spec.frontend.addresses; forwarding {method:?} needs IPv4 behind IPv4 and \
-                     IPv6 behind IPv6",
-                    backend.name
+                    "spec.backends[{}].servers: {server} is of another address family than {} in \
+                     spec.frontend.addresses; forwarding {method:?} needs IPv4 behind IPv4 and IPv6 \
+                     behind IPv6",
+                    backend.name,
+                    vips.join(", ")
                 ),
             ));
         }
@@ -252,17 +262,31 @@ impl Hosts {
     }
 }
 
+/// What a VIP moves with.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    pair: String,
+    instance: String,
+    /// The object that says so.
+    by: String,
+}
+
 /// Who has which VIP and port.
 #[derive(Debug)]
 struct Claims {
     ports: BTreeMap<(IpAddr, i32, Protocol), String>,
-    /// Pair and instance that a VIP moves with, and who said so first.
-    vips: BTreeMap<IpAddr, (String, String, String)>,
+    vips: BTreeMap<IpAddr, Vec<Owner>>,
+    /// Services whose present plan is kept for them, because they ask for something else now.
+    reserved: BTreeSet<String>,
 }
 
 impl Claims {
     fn new(world: &World, pairs: &PairVerdicts) -> Self {
-        let mut vips = BTreeMap::new();
+        let mut claims = Self {
+            ports: BTreeMap::new(),
+            vips: BTreeMap::new(),
+            reserved: BTreeSet::new(),
+        };
         let accepted = world
             .pairs
             .iter()
@@ -271,24 +295,26 @@ impl Claims {
             for instance in &pair.instances {
                 for entry in &instance.addresses {
                     if let Ok(address) = entry.address.parse() {
-                        let by = format!("DirectorPair {}", pair.name);
-                        vips.insert(address, (pair.name.clone(), instance.name.clone(), by));
+                        claims.vips.entry(address).or_default().push(Owner {
+                            pair: pair.name.clone(),
+                            instance: instance.name.clone(),
+                            by: format!("DirectorPair {}", pair.name),
+                        });
                     }
                 }
             }
         }
-        Self {
-            ports: BTreeMap::new(),
-            vips,
-        }
+        claims
     }
 
     fn check(&self, service: &ValidatedService) -> Result<(), Rejection> {
         let spec = &service.object.spec;
+        let own = by(&service.key);
         for vip in &service.addresses {
-            if let Some((pair, instance, by)) = self.vips.get(vip)
-                && (pair != &service.pair || instance != &spec.instance)
-            {
+            let other = self.vips.get(vip).into_iter().flatten().find(|owner| {
+                owner.by != own && (owner.pair != service.pair || owner.instance != spec.instance)
+            });
+            if let Some(Owner { pair, instance, by }) = other {
                 return Err(Rejection::new(
                     reason::VIP_CONFLICT,
                     format!(
@@ -299,7 +325,9 @@ impl Claims {
                 ));
             }
             for Port { port, protocol, .. } in &spec.frontend.ports {
-                if let Some(other) = self.ports.get(&(*vip, *port, *protocol)) {
+                if let Some(other) = self.ports.get(&(*vip, *port, *protocol))
+                    && other != &service.key
+                {
                     return Err(Rejection::new(
                         reason::VIP_CONFLICT,
                         format!(
@@ -313,8 +341,16 @@ impl Claims {
         Ok(())
     }
 
+    /// Gives an accepted service what it asks for, and nothing else.
     fn claim(&mut self, service: &ValidatedService) {
         let spec = &service.object.spec;
+        let own = by(&service.key);
+        if self.reserved.remove(&service.key) {
+            self.ports.retain(|_, key| key != &service.key);
+            for owners in self.vips.values_mut() {
+                owners.retain(|owner| owner.by != own);
+            }
+        }
         self.insert(
             &service.key,
             (&service.pair, &spec.instance),
@@ -323,21 +359,26 @@ impl Claims {
         );
     }
 
-    /// A service that turned bad goes on with its last plan and keeps what that has.
-    fn keep(&mut self, key: &str, current: &Current<'_>) {
+    /// Keeps for a service what its present plan has.
+    fn reserve(&mut self, key: &str, current: &Current<'_>) {
         if let Some((pair, plan)) = current.service(key) {
+            self.reserved.insert(key.to_owned());
             self.insert(key, (pair, &plan.instance), &vips(plan), &plan.ports);
         }
     }
 
-    fn insert(&mut self, key: &str, owner: (&str, &str), vips: &[IpAddr], ports: &[Port]) {
+    fn insert(
+        &mut self,
+        key: &str,
+        (pair, instance): (&str, &str),
+        vips: &[IpAddr],
+        ports: &[Port],
+    ) {
         for vip in vips {
-            self.vips.entry(*vip).or_insert_with(|| {
-                (
-                    owner.0.to_owned(),
-                    owner.1.to_owned(),
-                    format!("VirtualService {key}"),
-                )
+            self.vips.entry(*vip).or_default().push(Owner {
+                pair: pair.to_owned(),
+                instance: instance.to_owned(),
+                by: by(key),
             });
             for Port { port, protocol, .. } in ports {
                 self.ports
@@ -346,6 +387,10 @@ impl Claims {
             }
         }
     }
+}
+
+fn by(key: &str) -> String {
+    format!("VirtualService {key}")
 }
 
 /// VIPs of a plan.

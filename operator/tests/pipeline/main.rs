@@ -1,0 +1,18 @@
+//! The operator's decisions, against a cluster in memory: no API server, no clock.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that meets something unexpected fails"
+)]
+
+mod agents;
+mod bad_input;
+mod compile;
+mod conflicts;
+mod direct_routing;
+mod lifecycle;
+mod scale;
+mod sim;
+mod status;
