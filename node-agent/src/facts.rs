@@ -94,9 +94,11 @@ impl NodeFacts {
         match (&selector.name, &selector.subnet) {
             (Some(name), _) => self.named(name),
             (None, Some(subnet)) => {
-                let net: IpNet = subnet.parse().map_err(|_: ipnet::AddrParseError| {
-                    InterfaceError::NotASubnet(subnet.clone())
-                })?;
+                let net: IpNet = subnet
+                    .parse()
+                    .map_err(|_unspecific: ipnet::AddrParseError| {
+                        InterfaceError::NotASubnet(subnet.clone())
+                    })?;
                 self.physical()
                     .find(|interface| {
                         interface

@@ -7,6 +7,8 @@ pub mod bundle;
 pub mod diff;
 pub mod drift;
 pub mod facts;
+#[cfg(test)]
+mod fixture;
 pub mod heartbeat;
 pub mod kernel;
 pub mod lock;

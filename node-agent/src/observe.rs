@@ -9,7 +9,7 @@ use crate::facts::NodeFacts;
 use crate::kernel::sysctls::Sysctl;
 
 /// The part of the kernel's state that a plan is compared with.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Interfaces and addresses.
     pub facts: NodeFacts,

@@ -134,7 +134,7 @@ impl Ownership {
                     self.addresses.insert(owned_address(vip));
                 }
                 Op::Ipvs(lvs_ipvs::Command::StartDaemon(daemon)) => {
-                    self.set_daemon(daemon.role, true)
+                    self.set_daemon(daemon.role, true);
                 }
                 _ => {}
             }

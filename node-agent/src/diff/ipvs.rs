@@ -54,7 +54,7 @@ fn destinations(
                     service,
                     destination,
                 },
-            )
+            );
         };
         match found {
             None => push(

@@ -26,15 +26,13 @@ impl Ipvs {
     /// # Errors
     /// When the kernel has no IPVS or does not answer as it should.
     pub fn table(&mut self) -> Result<Arc<Table>, Error> {
-        let table = match self.table.take() {
-            Some(table) => table,
-            None => {
-                // Read before the dump: a change in between is then found at the next look.
-                self.expected = self.look();
-                let client = self.client()?;
-                let table = client.snapshot();
-                Arc::new(self.checked(table)?)
-            }
+        let table = if let Some(table) = self.table.take() {
+            table
+        } else {
+            // Read before the dump: a change in between is then found at the next look.
+            self.expected = self.look();
+            let table = self.client()?.snapshot();
+            Arc::new(self.checked(table)?)
         };
         Ok(Arc::clone(self.table.insert(table)))
     }
@@ -58,9 +56,9 @@ impl Ipvs {
             && let Some(table) = &mut self.table
         {
             let table = Arc::make_mut(table);
-            commands
-                .iter()
-                .for_each(|command| model::apply(table, command));
+            for command in commands {
+                model::apply(table, command);
+            }
             self.expected = Some(Fingerprint::of_table(table));
         } else {
             self.forget();

@@ -136,7 +136,7 @@ impl Network {
                 ADDRESS_PROTOCOL,
             )));
         let mut flags = AddressFlags::Noprefixroute;
-        if let IpAddr::V6(_) = vip.address {
+        if vip.address.is_ipv6() {
             // Other hosts have it too, by intention; and the node itself never speaks from it.
             flags |= AddressFlags::Nodad;
             let mut lifetime = CacheInfo::default();

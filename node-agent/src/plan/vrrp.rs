@@ -51,7 +51,7 @@ pub fn plan(
         let vips = match vips(instance, surroundings) {
             Ok(vips) => vips,
             Err(message) => {
-                problems.push(problem(instance, reason::NOT_ACCEPTED, message));
+                problems.push(problem(instance, reason::NOT_ACCEPTED, &message));
                 continue;
             }
         };
@@ -113,7 +113,7 @@ fn vips(
         let address: IpAddr = own
             .address
             .parse()
-            .map_err(|_| format!("address {} is none", own.address))?;
+            .map_err(|_unspecific| format!("address {} is none", own.address))?;
         let host = host_prefix_length(address);
         let prefix_length = match own.prefix_length {
             None => host,
@@ -134,16 +134,16 @@ fn router(
     vips: BTreeMap<IpAddr, u8>,
     surroundings: Surroundings<'_>,
 ) -> Result<RouterPlan, Problem> {
-    let of_node = |message| problem(instance, reason::KERNEL_ERROR, message);
+    let of_node = |message: String| problem(instance, reason::KERNEL_ERROR, &message);
     let interface = surroundings
         .facts
         .select(&instance.interface)
         .map_err(|error| of_node(error.to_string()))?;
     let own_address = own_address(director, interface, family, &vips).map_err(of_node)?;
     let authentication = password(director, surroundings.secrets)
-        .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, message))?;
+        .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, &message))?;
     let config = config(director, instance, own_address, authentication, &vips)
-        .map_err(|message| problem(instance, reason::NOT_ACCEPTED, message))?;
+        .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?;
     Ok(RouterPlan {
         instance: instance.name.clone(),
         family,
@@ -266,7 +266,7 @@ fn gratuitous(vrrp: &Vrrp) -> Result<GratuitousAnnouncements, String> {
     })
 }
 
-fn problem(instance: &InstancePlan, reason: &'static str, message: String) -> Problem {
+fn problem(instance: &InstancePlan, reason: &'static str, message: &str) -> Problem {
     Problem {
         reason,
         message: format!("VRRP instance {}: {message}", instance.name),
@@ -275,7 +275,7 @@ fn problem(instance: &InstancePlan, reason: &'static str, message: String) -> Pr
 }
 
 fn byte(what: &str, value: i32) -> Result<u8, String> {
-    u8::try_from(value).map_err(|_| format!("{what} {value} is not within 0 to 255"))
+    u8::try_from(value).map_err(|_unspecific| format!("{what} {value} is not within 0 to 255"))
 }
 
 fn seconds(value: i32) -> Duration {

@@ -1,1 +1,59 @@
-// Filled below.
+use super::*;
+
+fn directory(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("lvs-ownership-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
+fn record() -> Ownership {
+    serde_json::from_str(
+        r#"{"services": [{"protocol": 6, "address": "192.168.1.222", "port": 80}],
+            "addresses": [{"address": "192.168.1.222", "interface": "lo"}],
+            "sysctls": [{"sysctl": ["ipv4", "conf", "eth0", "arp_ignore"], "original": "0", "ours": "1"}],
+            "runsMasterDaemon": true}"#,
+    )
+    .expect("a record")
+}
+
+#[test]
+fn a_record_survives_a_restart() {
+    let directory = directory("restart");
+    let (mut file, empty) = OwnershipFile::open(&directory);
+    assert_eq!(empty, Ownership::default());
+    file.save(&record()).expect("saved");
+    let (_, read) = OwnershipFile::open(&directory);
+    assert_eq!(read, record());
+    assert!(read.has_daemon(lvs_ipvs::SyncRole::Master));
+    assert!(!read.has_daemon(lvs_ipvs::SyncRole::Backup));
+    assert_eq!(read.services().count(), 1);
+    fs::remove_dir_all(directory).expect("removed");
+}
+
+#[test]
+fn an_unreadable_record_is_empty() {
+    let directory = directory("unreadable");
+    for contents in ["", "{", "[1]", "{\"services\": 7}"] {
+        fs::write(directory.join(FILE_NAME), contents).expect("written");
+        assert_eq!(
+            OwnershipFile::open(&directory).1,
+            Ownership::default(),
+            "{contents}"
+        );
+    }
+    fs::remove_dir_all(directory).expect("removed");
+}
+
+#[test]
+fn what_has_not_changed_is_not_written() {
+    let directory = directory("unchanged");
+    let (mut file, _) = OwnershipFile::open(&directory);
+    file.save(&record()).expect("saved");
+    fs::remove_file(directory.join(FILE_NAME)).expect("removed");
+    file.save(&record()).expect("nothing to do");
+    assert!(!directory.join(FILE_NAME).exists());
+    file.save(&Ownership::default()).expect("saved");
+    assert!(directory.join(FILE_NAME).exists());
+    fs::remove_dir_all(directory).expect("removed");
+}

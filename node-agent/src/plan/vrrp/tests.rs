@@ -1,1 +1,223 @@
-// Filled below.
+use lvs_crds::v1alpha1::SecretReference;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::bundle::PlanBundle;
+use crate::fixture::{director, facts, pool, web, web_director};
+
+fn secrets(password: Option<&str>) -> Secrets {
+    let mut secrets = Secrets::default();
+    let reference = SecretReference {
+        name: "vrrp".into(),
+        key: "password".into(),
+    };
+    if let Some(password) = password {
+        secrets.set(&reference, password.as_bytes());
+    }
+    secrets
+}
+
+/// Plans with everything programmed but the services whose key contains `missing`.
+fn of(
+    bundle: &PlanBundle,
+    facts: &NodeFacts,
+    secrets: &Secrets,
+    missing: &str,
+) -> (VrrpPlan, Vec<Problem>) {
+    let services = Services::resolve(bundle, &Services::default());
+    let keys = services
+        .resolved
+        .values()
+        .flat_map(|service| service.keys());
+    let programmed = keys
+        .filter(|key| !key.to_string().contains(missing))
+        .collect();
+    let surroundings = Surroundings {
+        facts,
+        secrets,
+        services: &services,
+        programmed: &programmed,
+    };
+    plan(bundle.plan.director.as_ref(), surroundings)
+}
+
+fn with_director(changes: &Value) -> PlanBundle {
+    let mut bundle = web_director(&json!({}));
+    let mut role = serde_json::to_value(bundle.plan.director.take()).expect("JSON");
+    for (field, value) in changes.as_object().expect("an object") {
+        role[field] = value.clone();
+    }
+    bundle.plan.director = Some(serde_json::from_value(role).expect("a role"));
+    bundle
+}
+
+#[test]
+fn an_instance_runs_one_router_for_each_family_that_has_vips() {
+    let services = json!([web(
+        &json!({"addresses": ["192.168.1.222", "2001:db8::222"]})
+    )]);
+    let facts = facts(&["192.168.1.129/24", "2001:db8::129/64", "fe80::129/64"]);
+    let (plan, problems) = of(
+        &director(services, pool()),
+        &facts,
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!(problems, []);
+    let routers: Vec<_> = plan
+        .routers
+        .iter()
+        .map(|router| (router.family, router.config.own_address.to_string()))
+        .collect();
+    assert_eq!(
+        routers,
+        [
+            (Family::Ipv4, "192.168.1.129".to_owned()),
+            (Family::Ipv6, "fe80::129".to_owned())
+        ]
+    );
+    assert_eq!(
+        plan.routers[0].prefix_lengths,
+        [([192, 168, 1, 222].into(), 32)].into()
+    );
+    assert_eq!(
+        (plan.routers[0].interface_index, plan.routers[0].drain),
+        (2, false)
+    );
+}
+
+#[test]
+fn a_vip_waits_for_all_ports_of_its_service() {
+    let two_ports = json!({
+        "addresses": ["192.168.1.222", "192.168.1.223"],
+        "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 443}],
+    });
+    let bundle = web_director(&two_ports);
+    let facts = facts(&["192.168.1.129/24"]);
+    let (plan, _) = of(&bundle, &facts, &secrets(None), "222:443");
+    assert_eq!(planned_vips(&plan), [[192, 168, 1, 223].into()].into());
+    let (plan, _) = of(&bundle, &facts, &secrets(None), ":80");
+    assert_eq!(plan, VrrpPlan::default());
+}
+
+#[test]
+fn addresses_of_the_instance_come_beside_those_of_the_services() {
+    let bundle = with_director(&json!({"instances": [{
+        "name": "default", "virtualRouterID": 51, "priority": 100,
+        "interface": {"name": "eth0"},
+        "addresses": [{"address": "192.168.1.1", "prefixLength": 24}],
+    }]}));
+    let (plan, problems) = of(
+        &bundle,
+        &facts(&["192.168.1.129/24"]),
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!(problems, []);
+    let expected = [
+        ([192, 168, 1, 1].into(), 24),
+        ([192, 168, 1, 222].into(), 32),
+    ];
+    assert_eq!(plan.routers[0].prefix_lengths, expected.into());
+}
+
+#[test]
+fn settings_are_those_of_the_pair() {
+    let bundle = with_director(&json!({
+        "adminState": "Drain", "sourceAddress": "192.168.1.99",
+        "vrrp": {
+            "version": 2, "advertisementIntervalMilliseconds": 2000,
+            "activeDownAdvertisements": 4,
+            "preemption": {"mode": "Immediate", "delaySeconds": 30},
+            "authentication": {"type": "Simple", "secretRef": {"name": "vrrp"}},
+            "gratuitousARP": {"count": 3, "refreshSeconds": 10, "intervalMilliseconds": 5},
+        },
+    }));
+    let facts = facts(&["192.168.1.129/24"]);
+    let (plan, problems) = of(&bundle, &facts, &secrets(Some("123456789")), "nothing");
+    assert_eq!(problems, []);
+    let router = &plan.routers[0];
+    assert!(router.drain);
+    let config = &router.config;
+    assert_eq!(config.own_address.to_string(), "192.168.1.99");
+    assert_eq!((config.virtual_router_id, config.priority), (51, 100));
+    assert_eq!(
+        (config.version, config.down_advertisements),
+        (Version::V2, 4)
+    );
+    assert_eq!(config.advertisement_interval.count(), 200);
+    assert_eq!(config.preemption, Preemption::Immediate);
+    assert_eq!(config.preempt_delay, Duration::from_secs(30));
+    assert_eq!(
+        config.authentication.map(SimplePassword::to_wire),
+        Some(*b"12345678")
+    );
+    assert_eq!(config.gratuitous.interval, Duration::from_millis(5));
+    assert_eq!(
+        (config.gratuitous.count, config.gratuitous.refresh.as_secs()),
+        (3, 10)
+    );
+}
+
+#[test]
+fn an_instance_that_cannot_run_says_why() {
+    let simple = json!({"vrrp": {
+        "version": 2, "authentication": {"type": "Simple", "secretRef": {"name": "vrrp"}},
+    }});
+    let here = facts(&["192.168.1.129/24"]);
+    for (bundle, facts, reason, words) in [
+        (
+            with_director(&simple),
+            &here,
+            "SecretNotFound",
+            "Secret vrrp with key password",
+        ),
+        (
+            web_director(&json!({})),
+            &facts(&["10.0.0.1/8"]),
+            "KernelError",
+            "192.168.1.0/24",
+        ),
+        (
+            web_director(&json!({"addresses": ["2001:db8::222"]})),
+            &here,
+            "KernelError",
+            "no IPv6 link-local address",
+        ),
+    ] {
+        let (plan, problems) = of(&bundle, facts, &secrets(None), "nothing");
+        assert_eq!(plan, VrrpPlan::default());
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].reason, reason);
+        assert_eq!(problems[0].instance.as_deref(), Some("default"));
+        assert!(problems[0].message.contains(words), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_vip_is_never_the_source_of_advertisements() {
+    let facts = facts(&["192.168.1.222/24", "192.168.1.129/24"]);
+    let (plan, _) = of(&web_director(&json!({})), &facts, &secrets(None), "nothing");
+    assert_eq!(
+        plan.routers[0].config.own_address.to_string(),
+        "192.168.1.129"
+    );
+}
+
+#[test]
+fn a_service_that_waits_for_its_pool_keeps_its_vip_while_the_kernel_has_it() {
+    let bundle = director(json!([web(&json!({}))]), json!([]));
+    let services = Services::resolve(&bundle, &Services::default());
+    let facts = facts(&["192.168.1.129/24"]);
+    let vips = |programmed: &BTreeSet<ServiceKey>| {
+        let surroundings = Surroundings {
+            facts: &facts,
+            secrets: &Secrets::default(),
+            services: &services,
+            programmed,
+        };
+        planned_vips(&plan(bundle.plan.director.as_ref(), surroundings).0)
+    };
+    assert_eq!(vips(&services.untouched.keys().copied().collect()).len(), 1);
+    assert!(vips(&BTreeSet::new()).is_empty());
+}

@@ -1,1 +1,190 @@
-// x
+use std::time::Instant;
+
+use lvs_ipvs::DestinationKey;
+use serde_json::json;
+
+use super::*;
+use crate::fixture::{real_server, web_director};
+use crate::vrrp::{Family, RouterReport};
+
+struct Case {
+    bundle: PlanBundle,
+    is_settled: bool,
+    problems: Vec<Problem>,
+    errors: Vec<String>,
+    vrrp: VrrpReport,
+    health: BTreeMap<MemberKey, Health>,
+}
+
+fn settled(bundle: PlanBundle) -> Case {
+    Case {
+        bundle,
+        is_settled: true,
+        problems: Vec::new(),
+        errors: Vec::new(),
+        vrrp: VrrpReport::default(),
+        health: BTreeMap::new(),
+    }
+}
+
+impl Case {
+    fn report(&self) -> Report {
+        report(Outcome {
+            bundle: &self.bundle,
+            is_settled: self.is_settled,
+            problems: &self.problems,
+            errors: &self.errors,
+            vrrp_plan: &VrrpPlan::default(),
+            vrrp: &self.vrrp,
+            health: &self.health,
+        })
+    }
+
+    fn pending(&self) -> String {
+        let report = self.report();
+        assert_eq!(report.applied_revision, None);
+        assert!(!report.conditions[0].status);
+        format!(
+            "{}: {}",
+            report.conditions[0].reason, report.conditions[0].message
+        )
+    }
+}
+
+fn router(instance: &str, state: RouterState) -> RouterReport {
+    RouterReport {
+        instance: instance.into(),
+        family: Family::Ipv4,
+        state,
+        vips_present: true,
+        foreign_vips: Vec::new(),
+        fault: None,
+    }
+}
+
+#[test]
+fn a_plan_that_the_kernel_equals_is_applied() {
+    let report = settled(web_director(&json!({}))).report();
+    assert_eq!(report.observed_generation, 1);
+    assert_eq!(report.applied_revision.as_deref(), Some("r1"));
+    assert_eq!(report.conditions.len(), 1);
+    assert!(report.conditions[0].status);
+}
+
+#[test]
+fn a_plan_is_not_applied_while_anything_is_missing() {
+    let mut case = settled(web_director(&json!({})));
+    case.is_settled = false;
+    assert_eq!(case.pending(), "Pending: the plan is being carried out");
+
+    let mut case = settled(web_director(&json!({})));
+    case.bundle.slices.clear();
+    assert_eq!(
+        case.pending(),
+        "Pending: the plan's slices have not all arrived"
+    );
+
+    let mut case = settled(web_director(&json!({})));
+    case.problems.push(Problem::pending("pool a".into()));
+    case.problems.push(Problem::of_node("interface".into()));
+    assert_eq!(case.pending(), "Pending: pool a; interface");
+
+    case.errors.push("ipvsadm -A: refused".into());
+    assert_eq!(case.pending(), "KernelError: ipvsadm -A: refused");
+}
+
+#[test]
+fn a_release_waits_until_the_roles_are_handed_over() {
+    let mut case = settled(web_director(&json!({})));
+    case.bundle.plan.director = None;
+    assert!(case.report().applied_revision.is_some());
+    case.vrrp
+        .routers
+        .push(router("default", RouterState::Active));
+    assert_eq!(
+        case.pending(),
+        "Pending: VRRP instance default is handing over"
+    );
+}
+
+#[test]
+fn an_instance_with_a_problem_is_at_fault() {
+    let mut case = settled(web_director(&json!({})));
+    let state = |case: &Case| case.report().instances[0].state;
+    assert_eq!(state(&case), RouterState::Initialize);
+    case.vrrp
+        .routers
+        .push(router("default", RouterState::Active));
+    assert_eq!(state(&case), RouterState::Active);
+    let problem = Problem {
+        instance: Some("default".into()),
+        ..Problem::of_node(String::new())
+    };
+    case.problems.push(problem);
+    assert_eq!(state(&case), RouterState::Fault);
+}
+
+#[test]
+fn a_real_server_says_what_its_loopback_is() {
+    let types = |vips: &[&str]| -> Vec<&'static str> {
+        let report = settled(real_server(vips)).report();
+        report
+            .conditions
+            .iter()
+            .map(|condition| condition.type_)
+            .collect()
+    };
+    assert_eq!(
+        types(&["192.168.1.222"]),
+        ["Programmed", "LoopbackConfigured", "ARPSuppressed"]
+    );
+    assert_eq!(types(&[]), ["Programmed", "LoopbackConfigured"]);
+}
+
+#[test]
+fn all_unhealthy_members_are_counted_and_some_are_named() {
+    let mut case = settled(web_director(&json!({})));
+    for number in 0..300_u16 {
+        let [high, low] = number.to_be_bytes();
+        let key = MemberKey {
+            service: "default/web".into(),
+            destination: DestinationKey {
+                address: [10, 0, high, low].into(),
+                port: 80,
+            },
+        };
+        let health = Health {
+            up: number >= 290,
+            reason: Some("tcp 10.0.0.1:80: connection refused".into()),
+            checked: true,
+            since: Instant::now(),
+        };
+        case.health.insert(key, health);
+    }
+    let report = case.report();
+    assert_eq!(
+        (report.unhealthy_count, report.unhealthy.len()),
+        (290, Report::MAX_UNHEALTHY)
+    );
+    let first = &report.unhealthy[0];
+    assert_eq!(
+        (first.virtual_service.as_str(), first.backend.port),
+        ("default/web", 80)
+    );
+    assert!(first.backend.reason.contains("refused"));
+    assert!(
+        report.applied_revision.is_some(),
+        "checks do not make a plan unapplied"
+    );
+}
+
+#[test]
+fn long_messages_are_cut_between_characters() {
+    let text = shortened("ä".repeat(MESSAGE_BYTES));
+    assert!(
+        text.len() <= MESSAGE_BYTES && text.ends_with('…'),
+        "{}",
+        text.len()
+    );
+    assert_eq!(shortened("short".into()), "short");
+}
