@@ -21,7 +21,7 @@ use crate::heartbeat::Heartbeat;
 use crate::op_log::{Entry, OpLog};
 use crate::report::Report;
 
-/// `Content-Type` of the metrics (OpenMetrics 1.0).
+/// `Content-Type` of the metrics, the text format of `OpenMetrics` 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// How many operations are shown unless the caller says.
 const OPS: usize = 100;

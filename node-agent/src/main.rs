@@ -123,7 +123,7 @@ async fn work(
         plans: plans.bundle.clone(),
         notices: notices.clone(),
     };
-    tokio::spawn(journal.keep(vrrp_events));
+    let journal = tokio::spawn(journal.keep(vrrp_events));
     tokio::spawn(pass_on(drifted, notices));
     let admin = Admin {
         heartbeat: heartbeat.clone(),
@@ -171,6 +171,8 @@ async fn work(
     }
     tracing::info!("stopping: VIPs are handed over, IPVS stays as it is");
     vrrp.stop().await.context("VRRP failed while it stopped")?;
+    // The thread is gone, so the journal ends once it has written down what happened last.
+    journal.await?;
     if let Some(client) = client {
         let last = reported.borrow().clone();
         reporter::publish_stopped(client, &args.node_name, last).await;

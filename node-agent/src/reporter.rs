@@ -184,7 +184,10 @@ fn event(node: &str, notice: Notice, now: Timestamp) -> Event {
     Event {
         metadata: ObjectMeta {
             // Events about objects without a namespace are in `default`.
-            namespace: Some(regarding.namespace.clone().unwrap_or("default".into())),
+            namespace: regarding
+                .namespace
+                .clone()
+                .or_else(|| Some("default".into())),
             generate_name: Some(format!("{}.", regarding.name.as_deref().unwrap_or(node))),
             ..ObjectMeta::default()
         },

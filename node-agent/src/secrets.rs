@@ -187,13 +187,11 @@ async fn follow_secret(api: &Api<Secret>, reference: &SecretReference, keeper: &
             Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
                 failing = false;
                 let data = secret.data.unwrap_or_default();
-                match data.get(&reference.key) {
-                    Some(password) => keeper.set(reference, &password.0),
-                    None => tracing::error!(
-                        secret = reference.name,
-                        key = reference.key,
-                        "the Secret lacks the key of the VRRP password"
-                    ),
+                if let Some(password) = data.get(&reference.key) {
+                    keeper.set(reference, &password.0);
+                } else {
+                    let (secret, key) = (&reference.name, &reference.key);
+                    tracing::error!(secret, key, "the Secret lacks the key of the VRRP password");
                 }
             }
             Ok(Event::Delete(_)) => {
@@ -248,7 +246,7 @@ mod tests {
         }
     }
 
-    fn bundle(secret: Option<&str>) -> Option<Arc<PlanBundle>> {
+    fn bundle(secret: Option<&str>) -> Arc<PlanBundle> {
         let secret = secret.map(|name| json!({ "name": name }));
         let bundle = json!({
             "name": "lb-1", "generation": 1, "slices": {},
@@ -258,7 +256,7 @@ mod tests {
                 "vrrp": {"version": 2, "authentication": {"type": "Simple", "secretRef": secret}},
             }},
         });
-        Some(Arc::new(serde_json::from_value(bundle).expect("a bundle")))
+        Arc::new(serde_json::from_value(bundle).expect("a bundle"))
     }
 
     #[test]
@@ -302,17 +300,17 @@ mod tests {
             let path = directory.path().join(name).join("password");
             std::fs::write(path, password).expect("written");
         }
-        let (plan, plans) = watch::channel(bundle(Some("one")));
+        let (plan, plans) = watch::channel(Some(bundle(Some("one"))));
         let (keeper, mut secrets) = Keeper::open(directory.path());
         let task = tokio::spawn(follow_directory(directory.path().into(), plans, keeper));
         let known = |name: &'static str| {
             move |secrets: &Secrets| secrets.password(&reference(name)).is_some()
         };
         secrets.wait_for(known("one")).await.expect("read");
-        plan.send_replace(bundle(Some("two")));
+        plan.send_replace(Some(bundle(Some("two"))));
         secrets.wait_for(known("two")).await.expect("read");
         assert_eq!(secrets.borrow().password(&reference("one")), None);
-        plan.send_replace(bundle(None));
+        plan.send_replace(Some(bundle(None)));
         secrets
             .wait_for(|secrets| *secrets == Secrets::default())
             .await

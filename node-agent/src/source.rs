@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod decode;
 pub mod file;
 pub mod merge;
+pub mod objects;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,10 +73,11 @@ impl PlanSender {
                 let saved = store.save(&kept);
                 (store, saved)
             });
-            match tokio::time::timeout(SAVE_PATIENCE, saving).await {
-                Ok(saved) => self.store = saved_store(saved),
-                // The disk hangs; the task keeps the store, later plans live in memory alone.
-                Err(_) => tracing::error!("the disk does not answer; plans are no longer kept"),
+            if let Ok(saved) = tokio::time::timeout(SAVE_PATIENCE, saving).await {
+                self.store = saved_store(saved);
+            } else {
+                // The task keeps the store; plans live in memory alone from here on.
+                tracing::error!("the disk does not answer; plans are no longer kept");
             }
         }
         self.bundle.send_replace(Some(bundle));

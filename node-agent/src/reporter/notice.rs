@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use lvs_crds::v1alpha1::RouterState;
+use lvs_vrrp::Differences;
 
 use crate::bundle::PlanBundle;
 use crate::report::{Drift, Subject};
@@ -58,7 +59,7 @@ impl Notice {
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
             VrrpEventKind::Contested { .. } => (true, "SplitBrain", None),
             VrrpEventKind::PeerDiffers { differences, .. }
-                if *differences != Default::default() =>
+                if *differences != Differences::default() =>
             {
                 (true, "PeerDiffers", None)
             }

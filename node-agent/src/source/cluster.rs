@@ -3,7 +3,6 @@
 //! Both are watched as plain JSON, so that an object of a later version is refused by name instead of
 //! stopping the watch.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -11,15 +10,13 @@ use futures::stream::BoxStream;
 use kube::api::{ApiResource, DynamicObject};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher::watcher};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client};
 use lvs_crds::v1alpha1::plan_slice::PAIR_LABEL;
-use lvs_crds::v1alpha1::{NodePlan, PlanSlice, PlanSliceSpec};
-use serde_json::Value;
+use lvs_crds::v1alpha1::{NodePlan, PlanSlice};
 use tokio::time::Instant;
 
 use super::PlanSender;
-use super::decode::{self, Refusal};
-use super::merge::Merge;
+use super::objects::Objects;
 
 /// Changes that belong together arrive within this time: a plan after its slices.
 const COALESCE: Duration = Duration::from_millis(5);
@@ -34,12 +31,8 @@ pub async fn run(client: Client, node: String, sender: PlanSender) {
     Follower {
         plans: watch_plan(&client, &node),
         slices: None,
-        listing: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        listed: false,
-        merge: Merge::new(&node),
+        objects: Objects::new(&node),
         client,
-        node,
         sender,
         unreachable: false,
     }
@@ -49,17 +42,10 @@ pub async fn run(client: Client, node: String, sender: PlanSender) {
 
 struct Follower {
     client: Client,
-    node: String,
     plans: Events,
     /// The watch of a pair's slices, with the pair's name.
     slices: Option<(String, Events)>,
-    /// Slices of a list that is not complete.
-    listing: BTreeMap<String, PlanSliceSpec>,
-    /// Slices that stay as they were because what is there now does not decode.
-    refused: BTreeMap<String, Refusal>,
-    /// Whether the present list has the node's plan.
-    listed: bool,
-    merge: Merge,
+    objects: Objects,
     sender: PlanSender,
     unreachable: bool,
 }
@@ -75,11 +61,11 @@ impl Follower {
                     break;
                 }
             }
-            if let Some(bundle) = self.merge.bundle() {
+            if let Some(bundle) = self.objects.bundle() {
                 self.sender.publish(bundle).await;
-                if let Some(refusal) = self.refused.values().next() {
-                    self.sender.refuse(refusal.clone());
-                }
+            }
+            if let Some(refusal) = self.objects.refusal() {
+                self.sender.refuse(refusal.clone());
             }
         }
     }
@@ -87,108 +73,27 @@ impl Follower {
     /// Waits for one event and takes it in. May be dropped while it waits.
     async fn next_change(&mut self) {
         tokio::select! {
-            Some(event) = self.plans.next() => self.plan_event(event),
-            Some(event) = next_of(&mut self.slices) => self.slice_event(event),
+            Some(event) = self.plans.next() => {
+                if let Some(event) = self.reached(event) {
+                    self.objects.plan_event(&event);
+                    self.follow_pair();
+                }
+            }
+            Some(event) = next_of(&mut self.slices) => {
+                if let Some(event) = self.reached(event) {
+                    self.objects.slice_event(&event);
+                }
+            }
             // Watches do not end; without this arm their end would be a panic.
             else => std::future::pending().await,
         }
     }
 
-    fn plan_event(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
-        let Some(event) = self.reached(event) else {
-            return;
-        };
-        match event {
-            Event::Apply(plan) | Event::InitApply(plan) => {
-                self.listed = true;
-                let generation = plan.metadata.generation.unwrap_or(-1);
-                match decode::node_plan(&self.node, generation, spec(&plan)) {
-                    Ok(plan) => {
-                        self.merge.set_plan(generation, plan);
-                        self.follow_pair();
-                    }
-                    Err(refusal) => {
-                        // What is known of the refused plan's slices says nothing about the one
-                        // that stays in force.
-                        self.merge.forget_plan();
-                        self.sender.refuse(refusal);
-                    }
-                }
-            }
-            Event::Delete(_) => self.plan_is_gone(),
-            Event::Init => self.listed = false,
-            Event::InitDone if !self.listed => self.plan_is_gone(),
-            Event::InitDone => {}
-        }
-    }
-
-    /// An API server that has no plan for this node has been restored or reset, or the node has left;
-    /// only a plan without roles says that it has left.
-    fn plan_is_gone(&mut self) {
-        tracing::warn!(
-            node = self.node,
-            "no NodePlan; the last plan, if any, stays in force"
-        );
-        self.merge.forget_plan();
-    }
-
     fn follow_pair(&mut self) {
-        let Some(pair) = self.merge.pair() else {
-            self.slices = None;
-            self.refused.clear();
-            return;
-        };
-        if self
-            .slices
-            .as_ref()
-            .is_none_or(|(followed, _)| followed != pair)
-        {
-            self.listing.clear();
-            self.refused.clear();
-            self.slices = Some((pair.to_owned(), watch_slices(&self.client, pair)));
-        }
-    }
-
-    fn slice_event(&mut self, event: Result<Event<DynamicObject>, watcher::Error>) {
-        let Some(event) = self.reached(event) else {
-            return;
-        };
-        match event {
-            Event::Init => {
-                self.listing.clear();
-                self.refused.clear();
-            }
-            Event::InitApply(object) => {
-                if let Some(slice) = self.slice(&object) {
-                    self.listing.insert(object.name_any(), slice);
-                }
-            }
-            Event::InitDone => self.merge.set_slices(std::mem::take(&mut self.listing)),
-            Event::Apply(object) => {
-                if let Some(slice) = self.slice(&object) {
-                    self.merge.set_slice(object.name_any(), slice);
-                }
-            }
-            Event::Delete(object) => {
-                self.refused.remove(&object.name_any());
-                self.merge.remove_slice(&object.name_any());
-            }
-        }
-    }
-
-    /// Decodes a slice. One that does not decode stays as it was known: the digest in the plan then
-    /// says that not all has arrived.
-    fn slice(&mut self, object: &DynamicObject) -> Option<PlanSliceSpec> {
-        let name = object.name_any();
-        match decode::plan_slice(&name, spec(object)) {
-            Ok(slice) => {
-                self.refused.remove(&name);
-                Some(slice)
-            }
-            Err(refusal) => {
-                self.refused.insert(name.clone(), refusal);
-                self.merge.slice(&name).cloned()
-            }
+        let followed = self.slices.as_ref().map(|(pair, _)| pair.as_str());
+        let pair = self.objects.pair();
+        if followed != pair {
+            self.slices = pair.map(|pair| (pair.to_owned(), watch_slices(&self.client, pair)));
         }
     }
 
@@ -203,16 +108,12 @@ impl Follower {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.unreachable, true) {
-                    tracing::warn!(%error, "no plans from the API server; the last plan stays in force");
+                    tracing::warn!(%error, "the API server does not answer; the last plan stays");
                 }
                 None
             }
         }
     }
-}
-
-fn spec(object: &DynamicObject) -> &Value {
-    object.data.get("spec").unwrap_or(&Value::Null)
 }
 
 async fn next_of(

@@ -34,7 +34,7 @@ pub fn node_plan(name: &str, generation: i64, spec: &Value) -> Result<NodePlanSp
     };
     let version = spec.get("formatVersion").and_then(Value::as_i64);
     if version != Some(i64::from(FORMAT_VERSION)) {
-        let found = version.map_or("none".to_owned(), |version| version.to_string());
+        let found = version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         return Err(refuse(format!(
             "spec.formatVersion is {found}, this agent ({}) knows {FORMAT_VERSION}; \
              upgrade the agent",

@@ -33,6 +33,14 @@ pub(super) struct Shell<'a> {
     pub(super) events: &'a mpsc::Sender<VrrpEvent>,
 }
 
+/// How far a router is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Running,
+    Stopping,
+    Stopped,
+}
+
 /// A router and what it needs of its interface.
 pub(super) struct Member {
     plan: RouterPlan,
@@ -43,8 +51,7 @@ pub(super) struct Member {
     fault: Option<String>,
     running: bool,
     vips: Vips,
-    stop_requested: bool,
-    stopped: bool,
+    life: Life,
     /// The report or the VIPs to refresh are others than before.
     changed: bool,
     /// The last sending failed; told once.
@@ -69,8 +76,7 @@ impl Member {
             fault: None,
             running: false,
             vips: Vips::default(),
-            stop_requested: false,
-            stopped: false,
+            life: Life::Running,
             changed: true,
             send_failing: false,
         };
@@ -173,7 +179,7 @@ impl Member {
 
     /// Whether the router has ended after [`Member::stop`].
     pub(super) fn is_stopped(&self) -> bool {
-        self.stopped
+        self.life == Life::Stopped
     }
 
     /// VIPs to refresh, with their lifetime and how often: none unless Active.
@@ -199,8 +205,8 @@ impl Member {
     /// Ends the router, handing over if it is Active.
     pub(super) fn stop(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
         // A second `Stop` would cut the hand-over short.
-        if !self.stop_requested {
-            self.stop_requested = true;
+        if self.life == Life::Running {
+            self.life = Life::Stopping;
             self.input(Input::Stop, now, shell);
         }
     }
@@ -372,7 +378,7 @@ impl Member {
                 differences,
             }),
             Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
-            Output::Stopped => self.stopped = true,
+            Output::Stopped => self.life = Life::Stopped,
         }
         for kind in told {
             self.tell(kind, shell);

@@ -196,7 +196,7 @@ impl Netlink {
             match message.payload {
                 NetlinkPayload::InnerMessage(message) => each(message),
                 NetlinkPayload::Error(error) if error.code.is_some() => {
-                    outcome = Err(error.to_io())
+                    outcome = Err(error.to_io());
                 }
                 _ => {}
             }

@@ -133,7 +133,7 @@ impl fmt::Display for VrrpEventKind {
             Self::PeerDiffers {
                 source,
                 differences,
-            } => fmt_differences(formatter, *source, differences),
+            } => fmt_differences(formatter, *source, *differences),
             Self::NoSuccessor => formatter.write_str("drained, but nobody takes over"),
             Self::Failed { action, error } => write!(formatter, "cannot {action}: {error}"),
         }
@@ -143,9 +143,9 @@ impl fmt::Display for VrrpEventKind {
 fn fmt_differences(
     formatter: &mut fmt::Formatter<'_>,
     source: IpAddr,
-    differences: &Differences,
+    differences: Differences,
 ) -> fmt::Result {
-    if *differences == Differences::default() {
+    if differences == Differences::default() {
         return write!(formatter, "the settings of {source} agree again");
     }
     write!(formatter, "{source} has other settings:")?;
