@@ -194,13 +194,13 @@ fn start_reporter(
     plans: &Plans,
     reported: &watch::Receiver<Report>,
 ) -> mpsc::Sender<Notice> {
-    let (notices, noticed) = mpsc::channel(NOTICES);
+    let (notices, to_publish) = mpsc::channel(NOTICES);
     let node = args.node_name.clone();
     let refusals = plans.refusal.clone();
     tokio::spawn(reporter::publish_events(
         client.clone(),
         node.clone(),
-        noticed,
+        to_publish,
     ));
     tokio::spawn(reporter::publish_status(
         client,

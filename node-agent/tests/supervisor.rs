@@ -1,6 +1,14 @@
 //! The binary as a whole: a crashed agent is started again, a stopped one ends. Needs root, because
 //! the agent opens raw sockets; without it there is nothing to test, and the test says so.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,6 +1,14 @@
 //! The VRRP thread on real sockets: two of them in network namespaces of their own, joined by a veth
 //! pair. Needs root; without it there is nothing to test, and the tests say so.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::Command;
@@ -111,10 +119,10 @@ impl Director {
         let mut report = self.handle.report();
         runtime.block_on(async {
             let reached = tokio::time::timeout(PATIENCE, report.wait_for(|report| what(report)));
-            match reached.await {
-                Ok(report) => report.expect("the thread runs").clone(),
-                Err(_) => panic!("still {:?}", self.handle.report().borrow()),
-            }
+            let report = reached
+                .await
+                .map(|report| report.expect("the thread runs").clone());
+            report.unwrap_or_else(|_| panic!("still {:?}", self.handle.report().borrow()))
         })
     }
 
@@ -348,8 +356,8 @@ fn an_agent_that_is_back_soon_goes_on_as_active() {
     let changes = second.handle.metrics();
     let before = changes.role_changes.get();
 
-    // A process that is killed leaves its VIPs; here its thread is left behind in another namespace's
-    // stead, by a second thread that finds them.
+    // A process that is killed leaves its VIPs in the kernel. So does this one, which for want of a
+    // way to kill a thread goes on beside its successor.
     let mut successor = one.start();
     successor.handle.configure(ipv4(&one, 1, 150));
     successor.wait_state(&runtime, RouterState::Active);
