@@ -71,14 +71,15 @@ pub fn compile(
             real_server: spec.real_server.is_some(),
         };
         let present = world.node_plans.get(name);
-        if present.is_some_and(|present| !released(present, &spec)) {
+        let released = present.is_some_and(|present| released(world, present, &spec));
+        if present.is_some() && !released {
             let has = NodeLabels::of(node.labels());
             labels.director = labels.director.or(has.director);
             labels.real_server |= has.real_server;
         }
         let has_role = spec.director.is_some() || spec.real_server.is_some();
         match present {
-            Some(present) if !has_role && released(present, &spec) => {
+            Some(_) if !has_role && released => {
                 result.obsolete.insert(name.clone());
             }
             None if !has_role => {}
@@ -96,14 +97,32 @@ pub fn compile(
     Ok(result)
 }
 
-/// Whether the node carries this plan and nothing of an earlier one. An agent that has never
-/// reported has nothing to release.
-fn released(present: &NodePlan, desired: &NodePlanSpec) -> bool {
+/// Whether the node carries this plan and nothing of an earlier one. A node whose agent has never
+/// run has nothing to release.
+fn released(world: &World, present: &NodePlan, desired: &NodePlanSpec) -> bool {
     let reported = present
         .status
         .as_ref()
         .is_some_and(|status| status.observed_generation >= 0);
-    &present.spec == desired && (applied(present) || !reported)
+    let untouched = || !reported && !agent_has_run(world, &present.name_any());
+    &present.spec == desired && (applied(present) || untouched())
+}
+
+/// Whether a container of an agent's pod on that node has ever been started.
+fn agent_has_run(world: &World, node: &str) -> bool {
+    world
+        .agent_pods
+        .iter()
+        .filter(|pod| pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node))
+        .flat_map(|pod| pod.status.iter())
+        .flat_map(|status| status.container_statuses.iter().flatten())
+        .any(|container| {
+            let running = container
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some());
+            running || container.restart_count > 0
+        })
 }
 
 /// Whether every director has confirmed what it should balance now. A director whose node is not

@@ -1,5 +1,8 @@
 //! Nodes get roles and lose them; the label, and with it the agent, stays until all is released.
 
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Pod;
 use lvs_crds::v1alpha1::{AdminState, Director};
 
 use crate::sim::{Sim, WEB, condition_of};
@@ -48,6 +51,35 @@ fn a_director_that_leaves_releases_before_its_agent_goes() {
     assert!(labels(&sim, "lb-2").is_empty());
     assert!(!sim.world.node_plans.contains_key("lb-2"));
     sim.converge();
+}
+
+#[test]
+fn a_node_whose_agent_has_never_run_is_let_go_at_once() {
+    let running = "{name: node-agent, image: i, imageID: i, ready: false, restartCount: 0, state: {running: {}}}";
+    for (containers, let_go) in [("", true), (running, false)] {
+        let mut sim = Sim::new(WEB);
+        sim.operate();
+        let pod: Pod = serde_yaml::from_str(&format!(
+            "{{metadata: {{name: agent}}, spec: {{nodeName: web-1, containers: []}}, \
+             status: {{containerStatuses: [{containers}]}}}}"
+        ))
+        .unwrap();
+        sim.world.agent_pods.push(Arc::new(pod));
+        sim.delete("default/web-1");
+        for node in ["lb-1", "lb-2"] {
+            sim.operate();
+            sim.agent(node);
+        }
+        sim.operate();
+        sim.operate();
+        sim.operate();
+        assert_eq!(
+            !sim.world.node_plans.contains_key("web-1"),
+            let_go,
+            "{containers}"
+        );
+        assert_eq!(labels(&sim, "web-1").is_empty(), let_go, "{containers}");
+    }
 }
 
 #[test]
