@@ -8,7 +8,7 @@ mod apply;
 mod kernel;
 mod pass;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs_health::{Engine, Health};
+use lvs_ipvs::ServiceKey;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
@@ -87,12 +88,15 @@ pub struct Agent {
     engine: Engine<MemberKey>,
     health: watch::Receiver<BTreeMap<MemberKey, Health>>,
     ownership: Ownership,
-    ownership_file: OwnershipFile,
+    /// `None` once the disk has stopped to answer.
+    ownership_file: Option<OwnershipFile>,
     /// The plan that `services` were resolved from.
     resolved: Option<Arc<PlanBundle>>,
     services: Services,
     /// States in which targets begin, for the time until the engine has taken them up.
     initially_up: BTreeMap<MemberKey, bool>,
+    /// Services that the kernel had when the VRRP thread was told last.
+    programmed: BTreeSet<ServiceKey>,
     /// What the VRRP thread was told last.
     vrrp_plan: Option<VrrpPlan>,
     /// The plan that the kernel equalled after the last pass; what differs from it is drift.
@@ -129,10 +133,11 @@ impl Agent {
             health: engine.results(),
             engine,
             ownership,
-            ownership_file,
+            ownership_file: Some(ownership_file),
             resolved: None,
             services: Services::default(),
             initially_up: BTreeMap::new(),
+            programmed: BTreeSet::new(),
             vrrp_plan: None,
             settled: None,
             had_problems: true,

@@ -26,7 +26,7 @@ pub struct Diff {
     /// What is done after it.
     pub after: Vec<Op>,
     /// VIPs of services that are to go, which this node still answers for. Their services stay until
-    /// VRRP has removed the VIPs.
+    /// VRRP has removed the VIPs, and everything else that is to go stays with them.
     pub held: BTreeSet<IpAddr>,
     /// What cannot be changed because it belongs to somebody else.
     pub problems: Vec<Problem>,
@@ -60,9 +60,12 @@ pub fn diff(
     daemons::start(plan, observed, ownership, &mut diff);
 
     ipvs::delete(plan, observed, ownership, wanted_vips, &mut diff);
-    daemons::stop(plan, observed, ownership, &mut diff);
-    addresses::delete(plan, observed, ownership, &mut diff);
-    sysctls::put_back(plan, observed, ownership, &mut diff);
+    // While traffic still comes to a VIP that is to go, all that serves it stays.
+    if diff.held.is_empty() {
+        daemons::stop(plan, observed, ownership, &mut diff);
+        addresses::delete(plan, observed, ownership, &mut diff);
+        sysctls::put_back(plan, observed, ownership, &mut diff);
+    }
     diff
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn facts(eth0: &[&str]) -> NodeFacts {
 }
 
 /// A director of the pair `edge` whose one slice has these services and pools.
-pub(crate) fn director(services: Value, pools: Value) -> PlanBundle {
+pub(crate) fn director(services: &Value, pools: &Value) -> PlanBundle {
     let slice = json!({"digest": "slice", "services": services, "pools": pools});
     let plan = json!({
         "formatVersion": 1, "revision": "r1",
@@ -87,7 +87,7 @@ pub(crate) fn pool() -> Value {
 
 /// A director with the service [`web`].
 pub(crate) fn web_director(changes: &Value) -> PlanBundle {
-    director(json!([web(changes)]), pool())
+    director(&json!([web(changes)]), &pool())
 }
 
 /// A real server at 192.168.1.130 with these VIPs on `lo`.

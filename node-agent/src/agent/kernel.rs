@@ -115,6 +115,13 @@ impl Kernel {
         self.watches_ipvs || !settled.sysctls().is_empty()
     }
 
+    /// Notices what others have done to the IPVS table since the last look.
+    pub(super) fn look(&mut self) {
+        if self.watches_ipvs {
+            self.ipvs.may_have_changed();
+        }
+    }
+
     /// A cheap look at what sends no notices, given the plan that the kernel equalled.
     pub(super) fn may_have_changed(&mut self, plan: &Plan) -> bool {
         let sysctl_changed = plan

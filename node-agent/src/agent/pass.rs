@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lvs_ipvs::ServiceKey;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::kernel::ObserveError;
 use super::{Agent, Next};
@@ -25,6 +28,9 @@ use crate::vrrp::VrrpPlan;
 /// somebody else changes things too.
 const ROUNDS: u32 = 3;
 
+/// A disk that takes longer to keep the record is not waited for.
+const SAVE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// What a pass has found out so far.
 #[derive(Default)]
 struct Findings {
@@ -40,6 +46,7 @@ impl Agent {
     /// Makes the kernel equal to the plan, as far as that is possible now.
     pub(super) async fn reconcile(&mut self, bundle: &Arc<PlanBundle>) -> Next {
         let mut findings = Findings::default();
+        self.kernel.look();
         for _ in 0..ROUNDS {
             findings.problems.clear();
             let go_on = match self.round(bundle, &mut findings).await {
@@ -58,7 +65,6 @@ impl Agent {
         }
         if findings.errors.is_empty() {
             for drift in findings.drifts.drain(..) {
-                tracing::warn!(subject = ?drift.subject, "{}", drift.message);
                 // Whoever tells about drift may be behind; the repair does not wait for that.
                 let _ = self.outputs.drifts.try_send(drift);
             }
@@ -88,12 +94,8 @@ impl Agent {
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;
         self.note_drift(&observed, findings);
 
-        let all_keys: BTreeSet<ServiceKey> = plan.services.keys().copied().collect();
-        let (wanted, _) = self.vrrp_plan(
-            bundle,
-            &observed,
-            &self.with_untouched(&all_keys, &observed),
-        );
+        let wanted_keys = programmed(&plan, &observed, plan.services.keys());
+        let (wanted, _) = self.vrrp_plan(bundle, &observed, &wanted_keys);
         let changes = diff(&plan, &observed, &self.ownership, &planned_vips(&wanted));
         findings.problems.extend(plan.problems.iter().cloned());
         findings.problems.extend(changes.problems.iter().cloned());
@@ -101,7 +103,7 @@ impl Agent {
         if changes.is_empty() {
             self.ownership.settle(&plan, &observed);
         }
-        self.save_ownership();
+        self.save_ownership().await;
         self.count(&plan, &observed);
 
         let facts = std::mem::take(&mut observed.facts);
@@ -113,6 +115,7 @@ impl Agent {
         };
         self.kernel
             .observe_ipvs(self.needs_ipvs(bundle), &mut observed)?;
+        self.programmed = programmed(&plan, &observed, &self.programmed);
         self.configure_vrrp(bundle, &observed, findings);
         drop(observed);
         findings.errors.extend(self.apply(&changes.after).await);
@@ -229,21 +232,6 @@ impl Agent {
         )
     }
 
-    fn with_untouched(
-        &self,
-        keys: &BTreeSet<ServiceKey>,
-        observed: &Observed,
-    ) -> BTreeSet<ServiceKey> {
-        let is_in_kernel = |key: &&ServiceKey| {
-            observed
-                .table
-                .as_ref()
-                .is_some_and(|table| table.get(key).is_some())
-        };
-        let untouched = self.services.untouched.keys().filter(is_in_kernel);
-        keys.iter().chain(untouched).copied().collect()
-    }
-
     /// Hands the VIPs of what is programmed to VRRP.
     fn configure_vrrp(
         &mut self,
@@ -251,12 +239,7 @@ impl Agent {
         observed: &Observed,
         findings: &mut Findings,
     ) {
-        let programmed = observed
-            .table
-            .iter()
-            .flat_map(|table| table.entries.keys().copied())
-            .collect();
-        let (plan, problems) = self.vrrp_plan(bundle, observed, &programmed);
+        let (plan, problems) = self.vrrp_plan(bundle, observed, &self.programmed);
         findings.problems.extend(problems);
         if self.vrrp_plan.as_ref() != Some(&plan) {
             self.inputs.vrrp.configure(plan.clone());
@@ -264,10 +247,31 @@ impl Agent {
         }
     }
 
-    fn save_ownership(&mut self) {
-        if let Err(error) = self.ownership_file.save(&self.ownership) {
-            // The node goes on without its disk; what it owns is known in memory.
-            tracing::warn!(%error, "the record of what is ours was not kept");
+    /// Keeps the record of what is ours. The node goes on without its disk; what it owns is then
+    /// known in memory alone.
+    async fn save_ownership(&mut self) {
+        let Some(file) = self
+            .ownership_file
+            .take_if(|file| file.differs_from(&self.ownership))
+        else {
+            return;
+        };
+        let ownership = self.ownership.clone();
+        let saving = spawn_blocking(move || file.save(ownership));
+        match timeout(SAVE_PATIENCE, saving).await {
+            Ok(Ok((file, saved))) => {
+                self.ownership_file = Some(file);
+                if let Err(error) = saved {
+                    tracing::warn!(%error, "the record of what is ours was not kept");
+                }
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the record of what is ours is not kept any more");
+            }
+            // The disk hangs, and the task has the file.
+            Err(_) => {
+                tracing::error!("the disk does not answer; what is ours is not kept any more");
+            }
         }
     }
 
@@ -312,6 +316,25 @@ impl Agent {
             changed
         });
     }
+}
+
+/// The keys whose VIPs VRRP may have: those of the plan that the kernel has or that `also` names,
+/// and those that wait for something and are in the kernel. With what was programmed before as `also`, a
+/// service that the kernel has lost does not move its VIP: it is added again where it was.
+fn programmed<'a>(
+    plan: &Plan,
+    observed: &'a Observed,
+    also: impl IntoIterator<Item = &'a ServiceKey>,
+) -> BTreeSet<ServiceKey> {
+    let in_kernel = observed.table.iter().flat_map(|table| table.entries.keys());
+    let untouched = in_kernel.clone().filter(|key| plan.untouched.contains(key));
+    in_kernel
+        .clone()
+        .chain(also)
+        .filter(|key| plan.services.contains_key(key))
+        .chain(untouched)
+        .copied()
+        .collect()
 }
 
 fn has_ops(changes: &Diff) -> bool {

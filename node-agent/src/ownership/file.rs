@@ -44,21 +44,23 @@ impl OwnershipFile {
         )
     }
 
-    /// Writes the record if it has changed.
-    ///
-    /// # Errors
-    /// When the file cannot be written; the one before stays.
-    pub fn save(&mut self, ownership: &Ownership) -> Result<(), StoreError> {
-        if self.written == *ownership {
-            return Ok(());
-        }
-        let contents = serde_json::to_vec(ownership).map_err(|source| StoreError::Encode {
-            what: self.path.display().to_string(),
+    /// Whether the file has something else.
+    #[must_use]
+    pub fn differs_from(&self, ownership: &Ownership) -> bool {
+        self.written != *ownership
+    }
+
+    /// Writes the record, and says whether that worked; if not, the one before stays.
+    pub fn save(mut self, ownership: Ownership) -> (Self, Result<(), StoreError>) {
+        let contents = serde_json::to_vec(&ownership).map_err(|source| StoreError::Encode {
+            what: "the record of what is ours".to_owned(),
             source,
-        })?;
-        write_durably(&self.path, &contents, 0o640)?;
-        self.written = ownership.clone();
-        Ok(())
+        });
+        let saved = contents.and_then(|contents| write_durably(&self.path, &contents, 0o640));
+        if saved.is_ok() {
+            self.written = ownership;
+        }
+        (self, saved)
     }
 }
 

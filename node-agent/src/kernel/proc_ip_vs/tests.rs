@@ -137,10 +137,10 @@ fn a_destination_counts_with_its_service() {
 fn a_file_longer_than_the_buffer_is_read_whole() {
     let path = std::env::temp_dir().join(format!("lvs-ip-vs-{}", std::process::id()));
     let service = "TCP  C0A801DE:0050 rr\n";
-    let destinations: String = (0..2000)
-        .map(|number| format!("  -> C0A8{number:04X}:0050      Route   1      0          0\n"))
-        .collect();
-    let text = format!("a\nb\nc\n{service}{destinations}");
+    let destination =
+        |number| format!("  -> C0A8{number:04X}:0050      Route   1      0          0\n");
+    let destinations: Vec<String> = (0..2000).map(destination).collect();
+    let text = format!("a\nb\nc\n{service}{}", destinations.concat());
     assert!(text.len() > 4 * FIRST_READ_BYTES);
     std::fs::write(&path, &text).expect("a file");
     let mut file = ProcIpVs::open(&path).expect("open");

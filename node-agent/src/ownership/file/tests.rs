@@ -20,9 +20,9 @@ fn record() -> Ownership {
 #[test]
 fn a_record_survives_a_restart() {
     let directory = directory("restart");
-    let (mut file, empty) = OwnershipFile::open(&directory);
+    let (file, empty) = OwnershipFile::open(&directory);
     assert_eq!(empty, Ownership::default());
-    file.save(&record()).expect("saved");
+    file.save(record()).1.expect("saved");
     let (_, read) = OwnershipFile::open(&directory);
     assert_eq!(read, record());
     assert!(read.has_daemon(lvs_ipvs::SyncRole::Master));
@@ -46,14 +46,15 @@ fn an_unreadable_record_is_empty() {
 }
 
 #[test]
-fn what_has_not_changed_is_not_written() {
-    let directory = directory("unchanged");
-    let (mut file, _) = OwnershipFile::open(&directory);
-    file.save(&record()).expect("saved");
-    fs::remove_file(directory.join(FILE_NAME)).expect("removed");
-    file.save(&record()).expect("nothing to do");
-    assert!(!directory.join(FILE_NAME).exists());
-    file.save(&Ownership::default()).expect("saved");
-    assert!(directory.join(FILE_NAME).exists());
-    fs::remove_dir_all(directory).expect("removed");
+fn a_record_differs_until_it_is_written() {
+    let directory = directory("differs");
+    let (file, _) = OwnershipFile::open(&directory);
+    assert!(file.differs_from(&record()));
+    let (file, saved) = file.save(record());
+    saved.expect("saved");
+    assert!(!file.differs_from(&record()));
+    fs::remove_dir_all(&directory).expect("removed");
+    let (file, saved) = file.save(Ownership::default());
+    saved.expect_err("there is no directory");
+    assert!(file.differs_from(&Ownership::default()));
 }

@@ -40,7 +40,7 @@ fn a_service_becomes_one_of_the_kernel_for_each_vip_and_port() {
     });
     let pools = json!([{"name": "web", "members": [{"address": "192.168.1.130", "weight": 3}]}]);
     assert_eq!(
-        saved(&director(json!([web(&changes)]), pools), &[]),
+        saved(&director(&json!([web(&changes)]), &pools), &[]),
         [
             "-A -t 192.168.1.222:80 -s rr",
             "-a -t 192.168.1.222:80 -r 192.168.1.130:80 -g -w 3",
@@ -106,7 +106,7 @@ fn an_unchecked_member_keeps_the_plans_weight() {
     let pools = json!([{"name": "web", "members": [
         {"address": "192.168.1.130", "weight": 7, "checked": false},
     ]}]);
-    let bundle = director(json!([web(&json!({"healthCheck": {}}))]), pools);
+    let bundle = director(&json!([web(&json!({"healthCheck": {}}))]), &pools);
     assert!(saved(&bundle, &["192.168.1.130"])[1].ends_with("-w 7"));
 }
 
@@ -116,7 +116,7 @@ fn of_two_services_with_one_key_the_first_by_name_counts() {
         web(&json!({"name": "default/b", "scheduler": {"name": "wlc"}})),
         web(&json!({"name": "default/a"})),
     ]);
-    let lines = saved(&director(services, pool()), &[]);
+    let lines = saved(&director(&services, &pool()), &[]);
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("-A")).count(),
         1

@@ -32,8 +32,8 @@ fn kernel(weights: &[(&str, u32)]) -> Table {
     table
 }
 
-fn of(changes: &Value, pools: Value, kernel: &Table) -> Vec<Target<MemberKey>> {
-    let bundle = director(json!([web(changes)]), pools);
+fn of(changes: &Value, pools: &Value, kernel: &Table) -> Vec<Target<MemberKey>> {
+    let bundle = director(&json!([web(changes)]), pools);
     targets(&Services::resolve(&bundle, &Services::default()), kernel)
 }
 
@@ -49,7 +49,7 @@ fn members_begin_in_the_state_that_the_kernel_shows() {
     let known = kernel(&[("192.168.1.130", 1), ("192.168.1.131", 0)]);
     for (initial_state, second) in [("Down", false), ("Up", true)] {
         let check = json!({"healthCheck": {"initialState": initial_state}});
-        let states = states(&of(&check, pool(), &known));
+        let states = states(&of(&check, &pool(), &known));
         let expected = [
             ("192.168.1.130:80".to_owned(), true),
             ("192.168.1.131:80".to_owned(), second),
@@ -62,7 +62,7 @@ fn members_begin_in_the_state_that_the_kernel_shows() {
 fn a_member_that_is_new_begins_in_the_initial_state() {
     for (initial_state, up) in [("Down", false), ("Up", true)] {
         let check = json!({"healthCheck": {"initialState": initial_state}});
-        let targets = of(&check, pool(), &Table::default());
+        let targets = of(&check, &pool(), &Table::default());
         assert!(
             states(&targets).iter().all(|(_, is_up)| *is_up == up),
             "{initial_state}"
@@ -76,7 +76,7 @@ fn a_drained_members_weight_says_nothing_about_its_checks() {
     let known = kernel(&[("192.168.1.130", 0), ("192.168.1.131", 0)]);
     let drained = json!({"healthCheck": {}, "drain": true});
     assert!(
-        states(&of(&drained, pool(), &known))
+        states(&of(&drained, &pool(), &known))
             .iter()
             .all(|(_, up)| *up)
     );
@@ -89,7 +89,7 @@ fn two_vips_share_a_target_and_two_ports_do_not() {
         "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 81}],
     });
     let known = kernel(&[("192.168.1.130", 1)]);
-    let states = states(&of(&changes, pool(), &known));
+    let states = states(&of(&changes, &pool(), &known));
     assert_eq!(states.len(), 4);
     assert_eq!(states[0], ("192.168.1.130:80".to_owned(), true));
     assert_eq!(states[1], ("192.168.1.130:81".to_owned(), false));
@@ -105,7 +105,7 @@ fn checks_go_to_the_members_port_unless_they_name_one() {
     let pools = json!([{"name": "web", "members": [
         {"address": "192.168.1.130", "port": 8080, "weight": 1},
     ]}]);
-    let targets = of(&changes, pools, &Table::default());
+    let targets = of(&changes, &pools, &Table::default());
     let probes: Vec<Probe> = targets[0]
         .checks
         .iter()
@@ -136,17 +136,17 @@ fn what_is_not_checked_has_no_target() {
         {"address": "192.168.1.130", "weight": 1, "checked": false},
     ]}]);
     assert_eq!(
-        of(&json!({"healthCheck": {}}), unchecked, &Table::default()),
+        of(&json!({"healthCheck": {}}), &unchecked, &Table::default()),
         []
     );
-    assert_eq!(of(&json!({}), pool(), &Table::default()), []);
+    assert_eq!(of(&json!({}), &pool(), &Table::default()), []);
     let disabled = json!({"healthCheck": {"mode": "Disabled"}});
-    assert_eq!(of(&disabled, pool(), &Table::default()), []);
+    assert_eq!(of(&disabled, &pool(), &Table::default()), []);
 }
 
 #[test]
 fn default_settings_notice_a_dead_server_within_six_seconds() {
-    let targets = of(&json!({"healthCheck": {}}), pool(), &Table::default());
+    let targets = of(&json!({"healthCheck": {}}), &pool(), &Table::default());
     assert_eq!(
         targets[0].checks[0].policy.detection_bound(),
         Duration::from_secs(6)

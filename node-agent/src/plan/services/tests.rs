@@ -20,7 +20,7 @@ fn a_service_has_the_members_of_all_its_pools_once() {
             {"address": "10.0.0.1", "port": 81, "weight": 1},
         ]},
     ]);
-    let bundle = director(json!([web(&json!({"pools": ["a", "b"]}))]), pools);
+    let bundle = director(&json!([web(&json!({"pools": ["a", "b"]}))]), &pools);
     let services = resolve(&bundle);
     let members: Vec<_> = only(&services)
         .members
@@ -34,7 +34,7 @@ fn a_service_has_the_members_of_all_its_pools_once() {
 #[test]
 fn a_service_without_its_pool_stays_as_it_was() {
     let before = resolve(&web_director(&json!({})));
-    let incomplete = director(json!([web(&json!({"pools": ["web", "more"]}))]), pool());
+    let incomplete = director(&json!([web(&json!({"pools": ["web", "more"]}))]), &pool());
     let after = Services::resolve(&incomplete, &before);
     assert_eq!(after.resolved, before.resolved);
     assert!(after.untouched.is_empty());
@@ -48,7 +48,7 @@ fn a_service_without_its_pool_stays_as_it_was() {
 
 #[test]
 fn a_new_service_without_its_pool_leaves_what_the_kernel_has() {
-    let services = resolve(&director(json!([web(&json!({}))]), json!([])));
+    let services = resolve(&director(&json!([web(&json!({}))]), &json!([])));
     assert!(services.resolved.is_empty());
     let keys: Vec<String> = services
         .untouched
@@ -62,7 +62,7 @@ fn a_new_service_without_its_pool_leaves_what_the_kernel_has() {
 fn values_that_the_api_should_have_refused_are_left_out_and_named() {
     let changes = json!({"addresses": ["192.168.1.222", "nonsense"]});
     let pools = json!([{"name": "web", "members": [{"address": "10.0.0.1", "weight": -1}]}]);
-    let services = resolve(&director(json!([web(&changes)]), pools));
+    let services = resolve(&director(&json!([web(&changes)]), &pools));
     assert_eq!(only(&services).addresses.len(), 1);
     assert_eq!(only(&services).members, []);
     let messages: Vec<&str> = services
@@ -82,7 +82,7 @@ fn only_nat_translates_ports_and_families_do_not_mix() {
     ]}]);
     for (method, port) in [("DR", 80), ("NAT", 8080)] {
         let changes = json!({"forwarding": method});
-        let services = resolve(&director(json!([web(&changes)]), pools.clone()));
+        let services = resolve(&director(&json!([web(&changes)]), &pools));
         let vip = "192.168.1.222".parse().expect("an address");
         let destinations: Vec<String> = only(&services)
             .destinations(vip, 80)

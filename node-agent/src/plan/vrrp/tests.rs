@@ -58,7 +58,7 @@ fn an_instance_runs_one_router_for_each_family_that_has_vips() {
     )]);
     let facts = facts(&["192.168.1.129/24", "2001:db8::129/64", "fe80::129/64"]);
     let (plan, problems) = of(
-        &director(services, pool()),
+        &director(&services, &pool()),
         &facts,
         &secrets(None),
         "nothing",
@@ -206,7 +206,7 @@ fn a_vip_is_never_the_source_of_advertisements() {
 
 #[test]
 fn a_service_that_waits_for_its_pool_keeps_its_vip_while_the_kernel_has_it() {
-    let bundle = director(json!([web(&json!({}))]), json!([]));
+    let bundle = director(&json!([web(&json!({}))]), &json!([]));
     let services = Services::resolve(&bundle, &Services::default());
     let facts = facts(&["192.168.1.129/24"]);
     let vips = |programmed: &BTreeSet<ServiceKey>| {
