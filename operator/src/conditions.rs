@@ -1,5 +1,7 @@
 //! No client: building the conditions of a status.
 
+use std::borrow::Cow;
+
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
@@ -12,7 +14,7 @@ pub struct Finding {
     /// `True`, `False`, or `None` for `Unknown`.
     pub status: Option<bool>,
     /// One word in `CamelCase`.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// For a person at 3 a.m.: what is so, and what to do.
     pub message: String,
 }
@@ -20,30 +22,30 @@ pub struct Finding {
 impl Finding {
     /// It is so.
     #[must_use]
-    pub fn yes(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn yes(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             status: Some(true),
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// It is not so.
     #[must_use]
-    pub fn no(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn no(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             status: Some(false),
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
 
     /// Nobody knows.
     #[must_use]
-    pub fn unknown(reason: &'static str, message: impl Into<String>) -> Self {
+    pub fn unknown(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self {
             status: None,
-            reason,
+            reason: reason.into(),
             message: message.into(),
         }
     }
@@ -89,7 +91,7 @@ impl Conditions {
         });
         let summary = match first_bad {
             None => ready,
-            Some((_, bad)) => Finding::no(bad.reason, bad.message.clone()),
+            Some((_, bad)) => Finding::no(bad.reason.clone(), bad.message.clone()),
         };
         let find = |type_: &str| {
             self.findings
@@ -100,11 +102,11 @@ impl Conditions {
         let abnormal = match (find(condition::ACCEPTED), find(condition::PROGRAMMED)) {
             (Some(accepted), _) if !accepted.is_true() => Some((
                 condition::STALLED,
-                Finding::yes(accepted.reason, accepted.message.clone()),
+                Finding::yes(accepted.reason.clone(), accepted.message.clone()),
             )),
             (_, Some(programmed)) if !programmed.is_true() => Some((
                 condition::RECONCILING,
-                Finding::yes(programmed.reason, programmed.message.clone()),
+                Finding::yes(programmed.reason.clone(), programmed.message.clone()),
             )),
             _ => None,
         };
@@ -124,7 +126,7 @@ impl Conditions {
                 last_transition_time: Time(self.now),
                 message: finding.message,
                 observed_generation: Some(self.generation),
-                reason: finding.reason.to_owned(),
+                reason: finding.reason.into_owned(),
                 status: match finding.status {
                     Some(true) => "True",
                     Some(false) => "False",

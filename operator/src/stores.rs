@@ -198,6 +198,26 @@ fn trim_node(node: &mut Node) {
 fn mask(secret: &mut Secret) {
     secret.string_data = None;
     for value in secret.data.iter_mut().flat_map(|data| data.values_mut()) {
-        *value = ByteString(vec![0; value.0.len().min(SECRET_BYTES)]);
+        // An editor's newline at the end does not belong to the password.
+        let text = value.0.strip_suffix(b"\n").unwrap_or(&value.0);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        *value = ByteString(vec![0; text.len().min(SECRET_BYTES)]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_keeps_its_lengths_alone() {
+        let mut secret: Secret = serde_yaml::from_str(
+            "{metadata: {name: vrrp}, data: {short: MTExMQo=, long: MTIzNDU2Nzg5MDEy}}",
+        )
+        .unwrap();
+        mask(&mut secret);
+        let data = secret.data.unwrap();
+        assert_eq!(data["short"].0, [0; 4], "without the newline");
+        assert_eq!(data["long"].0, [0; SECRET_BYTES]);
     }
 }

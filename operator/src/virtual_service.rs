@@ -1,8 +1,9 @@
 //! `VirtualService`: a VIP, its ports and the real servers behind it.
 //!
-//! `dereference` → `validate` → `compile` (with [`slices`]) → `apply` → `status`.
+//! `dereference` → `validate` (with [`pools`] and [`claims`]) → `compile` (with [`slices`]) → `apply` → `status`.
 
 pub mod apply;
+pub mod claims;
 pub mod compile;
 pub mod dereference;
 pub mod pools;

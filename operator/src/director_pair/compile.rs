@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use lvs_crds::v1alpha1::{Director, DirectorRole, InstancePlan};
+use lvs_crds::v1alpha1::{AdminState, Director, DirectorRole, InstancePlan};
 
 use super::validate::ValidatedPair;
 
-/// The roles of a pair's directors by node. A pair that is disabled has none.
+/// The roles of a pair's directors by node. A director that is disabled has none, and a pair
+/// that is disabled has none at all.
 #[must_use]
 pub fn compile(pair: &ValidatedPair, slices_digest: &str) -> BTreeMap<String, DirectorRole> {
     if pair.disabled {
@@ -14,6 +15,7 @@ pub fn compile(pair: &ValidatedPair, slices_digest: &str) -> BTreeMap<String, Di
     }
     pair.directors
         .iter()
+        .filter(|director| director.admin_state != AdminState::Disabled)
         .map(|director| {
             (
                 director.node_name.clone(),

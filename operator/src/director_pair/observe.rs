@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use lvs_crds::v1alpha1::{DirectorPair, NodePlan, RouterState, UnhealthyBackend, condition};
+use lvs_crds::v1alpha1::{
+    AdminState, DirectorPair, NodePlan, RouterState, UnhealthyBackend,
+    condition::{self, reason},
+};
 
-use crate::{conditions::status_of, node::readiness::applied, pipeline::Plans, world::World};
+use crate::{node::readiness::applied, pipeline::Plans, world::World};
 
 /// How long two directors must both report to be Active before it counts as a split brain: longer
 /// than the cluster takes to notice that the node of one is gone (the node monitor's grace period
@@ -39,6 +42,17 @@ impl ActiveSince {
     }
 }
 
+/// Why a director cannot carry out its plan, as its agent says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Name of its node.
+    pub node: String,
+    /// One word in `CamelCase`.
+    pub reason: String,
+    /// In a sentence.
+    pub message: String,
+}
+
 /// How far the directors of a pair are with their plans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -46,8 +60,8 @@ pub struct Progress {
     pub applied: Vec<String>,
     /// Directors that do not yet.
     pub waiting: Vec<String>,
-    /// Directors that cannot, and what their agent says.
-    pub failing: Vec<(String, String)>,
+    /// Directors that cannot.
+    pub failing: Vec<Failure>,
     /// Directors whose node is not ready or does not exist; nobody waits for them.
     pub absent: Vec<String>,
 }
@@ -100,11 +114,7 @@ fn observe_pair<'a>(
         progress: progress(world, plans, pair),
         ..PairReport::default()
     };
-    report.silent = pair
-        .spec
-        .directors
-        .iter()
-        .map(|director| &director.node_name)
+    report.silent = in_service(pair)
         .filter(|node| {
             world
                 .node_plans
@@ -182,10 +192,18 @@ fn observe_pair<'a>(
     report
 }
 
+/// Nodes of the directors that should have their role.
+fn in_service(pair: &DirectorPair) -> impl Iterator<Item = &String> {
+    pair.spec
+        .directors
+        .iter()
+        .filter(|director| director.admin_state != AdminState::Disabled)
+        .map(|director| &director.node_name)
+}
+
 fn progress(world: &World, plans: &Plans, pair: &DirectorPair) -> Progress {
     let mut progress = Progress::default();
-    for director in &pair.spec.directors {
-        let node = &director.node_name;
+    for node in in_service(pair) {
         let desired = plans.nodes.plans.get(node);
         let present = world.node_plans.get(node);
         let carries = present.zip(desired).is_some_and(|(present, desired)| {
@@ -195,8 +213,8 @@ fn progress(world: &World, plans: &Plans, pair: &DirectorPair) -> Progress {
             progress.absent.push(node.clone());
         } else if carries {
             progress.applied.push(node.clone());
-        } else if let Some(message) = present.and_then(|plan| failure(plan)) {
-            progress.failing.push((node.clone(), message));
+        } else if let Some(failure) = present.and_then(|plan| failure(node, plan)) {
+            progress.failing.push(failure);
         } else {
             progress.waiting.push(node.clone());
         }
@@ -204,19 +222,22 @@ fn progress(world: &World, plans: &Plans, pair: &DirectorPair) -> Progress {
     progress
 }
 
-/// What keeps an agent from carrying out the present generation of its plan.
-fn failure(plan: &NodePlan) -> Option<String> {
+/// What keeps an agent from carrying out the present generation of its plan, beside time.
+fn failure(node: &str, plan: &NodePlan) -> Option<Failure> {
     let status = plan.status.as_ref()?;
-    if Some(status.observed_generation) != plan.metadata.generation
-        || status_of(&status.conditions, condition::PROGRAMMED) != Some("False")
-    {
+    if Some(status.observed_generation) != plan.metadata.generation {
         return None;
     }
-    status
+    let programmed = status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == condition::PROGRAMMED)
-        .map(|condition| condition.message.clone())
+        .find(|condition| condition.type_ == condition::PROGRAMMED)?;
+    let fails = programmed.status == "False" && programmed.reason != reason::PENDING;
+    fails.then(|| Failure {
+        node: node.to_owned(),
+        reason: programmed.reason.clone(),
+        message: programmed.message.clone(),
+    })
 }
 
 fn reports_active(plan: &NodePlan, instance: &str) -> bool {

@@ -110,10 +110,10 @@ fn acceptance(verdict: Option<&Result<ValidatedPair, Rejection>>) -> Finding {
 /// the object: then a director that is merely busy with the next revision changes nothing.
 #[must_use]
 pub fn programmed(progress: &Progress, held: bool) -> Finding {
-    if let Some((node, message)) = progress.failing.first() {
+    if let Some(failure) = progress.failing.first() {
         return Finding::no(
-            reason::KERNEL_ERROR,
-            format!("the agent on {node} says: {message}"),
+            failure.reason.clone(),
+            format!("the agent on {} says: {}", failure.node, failure.message),
         );
     }
     if held {

@@ -230,7 +230,7 @@ fn check_secret(secret: &SecretLookup, namespace: &str) -> Result<(), Rejection>
             format!(
                 "spec.vrrp.authentication.secretRef: key {} of Secret {namespace}/{} has more than the \
                  {PASSWORD_BYTES} bytes that VRRP version 2 carries; shorten it (keepalived uses the \
-                 first {PASSWORD_BYTES} bytes of auth_pass), and mind a newline at its end",
+                 first {PASSWORD_BYTES} bytes of auth_pass)",
                 reference.key, reference.name
             ),
         )),

@@ -6,7 +6,10 @@ use std::{
 };
 
 use kube::ResourceExt;
-use lvs_crds::v1alpha1::{LoopbackMode, NodePlan, condition};
+use lvs_crds::v1alpha1::{
+    LoopbackMode, NodePlan,
+    condition::{self, reason},
+};
 
 use crate::{real_server::validate::ValidatedRealServer, world::World};
 
@@ -19,7 +22,7 @@ pub fn applied(plan: &NodePlan) -> bool {
 }
 
 /// What the agent's report on the present generation of its plan says of a condition: whether it is
-/// so, and its message.
+/// so, and its message. Nothing while the agent is at work on it.
 #[must_use]
 pub fn confirmed(plan: &NodePlan, type_: &str) -> Option<(bool, String)> {
     let status = plan.status.as_ref()?;
@@ -29,7 +32,7 @@ pub fn confirmed(plan: &NodePlan, type_: &str) -> Option<(bool, String)> {
     let condition = status
         .conditions
         .iter()
-        .find(|condition| condition.type_ == type_)?;
+        .find(|condition| condition.type_ == type_ && condition.reason != reason::PENDING)?;
     Some((condition.status == "True", condition.message.clone()))
 }
 

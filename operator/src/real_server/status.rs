@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use lvs_crds::v1alpha1::{
     LoopbackMode, RealServer, RealServerAdminState, RealServerStatus,
     condition::{self, reason},
@@ -13,7 +13,7 @@ use lvs_crds::v1alpha1::{
 
 use super::validate::ValidatedRealServer;
 use crate::{
-    conditions::{Conditions, Finding, accepted},
+    conditions::{Conditions, Finding, accepted, status_of},
     director_pair::observe::PairReport,
     node::readiness::{applied, confirmed},
     pipeline::{Plans, Verdicts},
@@ -123,7 +123,7 @@ pub fn status(
         .unwrap_or_default();
     let mut needed = vec![condition::ACCEPTED, condition::RESOLVED];
     if let Some(valid) = valid {
-        if let Some((loopback, arp)) = loopback(world, plans, valid) {
+        if let Some((loopback, arp)) = loopback(world, plans, valid, old_conditions) {
             conditions.set(condition::LOOPBACK_CONFIGURED, loopback);
             conditions.set(condition::ARP_SUPPRESSED, arp);
             needed.extend([condition::LOOPBACK_CONFIGURED, condition::ARP_SUPPRESSED]);
@@ -153,6 +153,7 @@ fn loopback(
     world: &World,
     plans: &Plans,
     real_server: &ValidatedRealServer,
+    old: &[Condition],
 ) -> Option<(Finding, Finding)> {
     match real_server.loopback {
         LoopbackMode::Disabled => None,
@@ -182,6 +183,10 @@ fn loopback(
                         reason::KERNEL_ERROR,
                         format!("the agent on {node} says: {message}"),
                     ),
+                    // The agent is at work, on something else than these VIPs.
+                    None if up_to_date && status_of(old, type_) == Some("True") => {
+                        Finding::yes(reason::AS_EXPECTED, done)
+                    }
                     None => Finding::no(
                         reason::PENDING,
                         format!(

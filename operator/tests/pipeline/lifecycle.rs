@@ -147,6 +147,19 @@ fn the_plan_of_a_node_that_is_gone_is_deleted() {
 }
 
 #[test]
+fn a_disabled_director_is_released_and_not_waited_for() {
+    let mut sim = Sim::converged(WEB);
+    sim.edit_pair("edge", |pair| {
+        pair.spec.directors[1].admin_state = AdminState::Disabled;
+    });
+    sim.converge();
+    assert!(labels(&sim, "lb-2").is_empty());
+    let pair = sim.pair("edge").status.clone().unwrap();
+    assert_eq!(condition_of(&pair.conditions, "Programmed").0, "True");
+    assert_eq!(condition_of(&pair.conditions, "Ready").0, "True");
+}
+
+#[test]
 fn a_disabled_pair_releases_its_directors() {
     let mut sim = Sim::converged(WEB);
     sim.edit_pair("edge", |pair| pair.spec.admin_state = AdminState::Disabled);

@@ -1,5 +1,7 @@
 //! What people read: conditions, counts and Events.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::SignedDuration;
 use lvs_crds::v1alpha1::{AdminState, UnhealthyBackend, UnhealthyServer};
 
@@ -288,30 +290,53 @@ fn what_was_written_a_moment_ago_is_neither_written_nor_told_again() {
     assert_eq!(sim.decide().services.len(), 1);
 }
 
+/// An agent reports that its conditions are False, for this reason.
+fn report(sim: &mut Sim, node: &str, reason: &str, message: &str) {
+    let plan = Arc::make_mut(sim.world.node_plans.get_mut(node).unwrap());
+    let status = plan.status.as_mut().unwrap();
+    status.applied_revision = None;
+    for condition in &mut status.conditions {
+        "False".clone_into(&mut condition.status);
+        reason.clone_into(&mut condition.reason);
+        message.clone_into(&mut condition.message);
+    }
+}
+
 #[test]
 fn an_agent_that_fails_is_quoted() {
     let mut sim = Sim::converged(WEB);
-    let plan = std::sync::Arc::make_mut(sim.world.node_plans.get_mut("lb-2").unwrap());
-    let status = plan.status.as_mut().unwrap();
-    status.applied_revision = None;
-    let programmed = status
-        .conditions
-        .iter_mut()
-        .find(|condition| condition.type_ == "Programmed")
-        .unwrap();
-    "False".clone_into(&mut programmed.status);
-    "no module ip_vs_wlc".clone_into(&mut programmed.message);
+    report(&mut sim, "lb-2", "KernelError", "no module ip_vs_wlc");
+    report(&mut sim, "web-1", "KernelError", "no interface lo");
     sim.operate();
-    let conditions = sim
-        .service("default/web")
-        .status
-        .clone()
-        .unwrap()
-        .conditions;
-    let (ready, reason, message) = condition_of(&conditions, "Ready");
+    let service = sim.service("default/web").status.clone().unwrap();
+    let (ready, reason, message) = condition_of(&service.conditions, "Ready");
     assert_eq!((ready, reason), ("False", "KernelError"));
     assert!(
         message.contains("lb-2") && message.contains("ip_vs_wlc"),
         "{message}"
+    );
+    let real_server = sim.real_server("default/web-1").status.clone().unwrap();
+    let (ready, _, message) = condition_of(&real_server.conditions, "Ready");
+    assert_eq!(ready, "False");
+    assert!(message.contains("no interface lo"), "{message}");
+    assert_eq!(
+        sim.members("default/web")["192.168.1.130"].weight,
+        1,
+        "checks take it out, not a report"
+    );
+}
+
+#[test]
+fn an_agent_at_work_is_no_news() {
+    let mut sim = Sim::converged(WEB);
+    for node in ["lb-1", "lb-2", "web-1"] {
+        report(&mut sim, node, "Pending", "the plan is being carried out");
+    }
+    let decision = sim.decide();
+    assert!(decision.services.is_empty(), "{:#?}", decision.services);
+    assert!(
+        decision.real_servers.is_empty(),
+        "{:#?}",
+        decision.real_servers
     );
 }
