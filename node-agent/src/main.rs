@@ -30,6 +30,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing_subscriber::EnvFilter;
 
+/// Directive that keeps the Kubernetes client from telling of every attempt.
+const CLIENT_SILENCE: &str = "kube_client::client::builder=off";
 /// How many Events and repairs may wait for the API server.
 const NOTICES: usize = 256;
 /// Threads for the few calls that block: files and name resolution.
@@ -56,6 +58,11 @@ fn main() -> ExitCode {
 
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Every attempt to reach an API server that is away would be an error; it is told once.
+    let filter = match CLIENT_SILENCE.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -241,10 +248,10 @@ fn start_source(
     }
 }
 
-/// Passes repairs on to those who read Events; they are in the log anyway.
+/// Tells of repairs: in the log, and to those who read Events.
 async fn pass_on(mut drifted: mpsc::Receiver<Drift>, notices: Option<mpsc::Sender<Notice>>) {
     while let Some(drift) = drifted.recv().await {
-        tracing::warn!(reason = drift.reason, subject = ?drift.subject, "{}", drift.message);
+        tracing::warn!(subject = ?drift.subject, reason = drift.reason, "{}", drift.message);
         if let Some(notices) = &notices
             && notices.try_send(Notice::from_drift(drift)).is_err()
         {

@@ -83,7 +83,7 @@ pub async fn publish_status(
 
 /// Writes the last status of an agent that has stopped: its routers run no more.
 pub async fn publish_stopped(client: Client, node: &str, mut report: Report) {
-    if report.observed_generation == condition::unobserved() {
+    if report.instances.is_empty() {
         return;
     }
     for instance in &mut report.instances {
@@ -154,6 +154,7 @@ pub async fn publish_events(client: Client, node: String, mut notices: mpsc::Rec
         let created = api.create(&parameters, &event);
         match tokio::time::timeout(EVENT_PATIENCE, created).await {
             Ok(Ok(_)) => {}
+            Ok(Err(error @ kube::Error::Api(_))) => tracing::warn!(%error, "Event not created"),
             Ok(Err(error)) => tracing::debug!(%error, "Event not created"),
             Err(_) => tracing::debug!("Event not created: the API server does not answer"),
         }
@@ -188,7 +189,7 @@ fn event(node: &str, notice: Notice, now: Timestamp) -> Event {
                 .namespace
                 .clone()
                 .or_else(|| Some("default".into())),
-            generate_name: Some(format!("{}.", regarding.name.as_deref().unwrap_or(node))),
+            generate_name: Some(format!("{}-", regarding.name.as_deref().unwrap_or(node))),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now)),

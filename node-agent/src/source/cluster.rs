@@ -98,8 +98,13 @@ impl Follower {
     }
 
     /// Tells once when the API server stops answering, and once when it is back.
-    fn reached<T>(&mut self, event: Result<T, watcher::Error>) -> Option<T> {
+    fn reached(
+        &mut self,
+        event: Result<Event<DynamicObject>, watcher::Error>,
+    ) -> Option<Event<DynamicObject>> {
         match event {
+            // Told before the API server was asked.
+            Ok(Event::Init) => Some(Event::Init),
             Ok(event) => {
                 if std::mem::take(&mut self.unreachable) {
                     tracing::info!("the API server answers again");
