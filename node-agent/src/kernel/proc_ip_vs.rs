@@ -2,7 +2,9 @@
 //! request for each service.
 //!
 //! What is compared is a fingerprint: of the text without its counters, and of a table that would
-//! print it. IPVS has no notifications, so this is how a change by somebody else is found.
+//! print it. IPVS has no notifications, so this is how a change by somebody else is found. What the
+//! file does not show, or not in full (thresholds, persistence timeouts, scheduler flags), is left to
+//! the regular reading of everything.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
@@ -35,13 +37,20 @@ impl Fingerprint {
         let mut service = 0;
         // Three lines of title precede the table.
         for line in text.lines().skip(3) {
-            let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+            let mut fields: Vec<&str> = line.split_ascii_whitespace().collect();
             match fields.split_first() {
                 Some((&"->", destination)) => {
                     let kept = destination.len().saturating_sub(COUNTERS);
                     fingerprint.add(line_hash(service, destination.iter().take(kept)));
                 }
                 Some(_) => {
+                    // The timeout is shown in ticks, whose length only the kernel knows.
+                    let position = fields.iter().position(|field| *field == "persistent");
+                    if let Some(timeout) = position.map(|position| position + 1)
+                        && timeout < fields.len()
+                    {
+                        fields.remove(timeout);
+                    }
                     service = line_hash(0, fields.iter());
                     fingerprint.add(service);
                 }
@@ -111,7 +120,6 @@ fn service_fields(service: &Service) -> Vec<String> {
             Netmask::V6(bits) => u32::from_be(u32::from(bits)),
         };
         fields.push("persistent".to_owned());
-        fields.push(persistence.timeout_seconds.to_string());
         fields.push(format!("{mask:08X}"));
     }
     fields

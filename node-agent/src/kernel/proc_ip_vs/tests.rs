@@ -8,7 +8,7 @@ const TEXT: &str = "\
 IP Virtual Server version 1.2.1 (size=4096)
 Prot LocalAddress:Port Scheduler Flags
   -> RemoteAddress:Port Forward Weight ActiveConn InActConn
-TCP  C0A801DE:0050 rr persistent 50 FFFFFF00
+TCP  C0A801DE:0050 rr persistent 12500 FFFFFF00
   -> C0A80183:0050      Route   2      17         4
   -> C0A80182:1F90      Masq    0      0          0
 TCP  [2001:0db8:0000:0000:0000:0000:0000:0222]:0050 sh
@@ -108,7 +108,7 @@ fn everything_else_counts() {
         ("Masq ", "Route"),
         ("C0A80182", "C0A80184"),
         ("0050 rr", "0050 wlc"),
-        ("persistent 50", "persistent 60"),
+        ("rr persistent 12500 FFFFFF00", "rr"),
         ("FFFFFF00", "FFFFFFFF"),
         ("0222]:0050", "0222]:0051"),
     ] {
