@@ -20,12 +20,15 @@ use tokio::sync::{mpsc, watch};
 
 pub mod addresses;
 mod announce;
+mod clock;
 pub mod journal;
 mod member;
 pub mod metrics;
 mod netlink;
 pub mod plan;
+mod refresh;
 pub mod report;
+mod shell;
 mod socket;
 mod thread;
 mod vips;

@@ -9,14 +9,12 @@ use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::{
     Advertisement, Input, Monotonic, Output, Role, Router, active_down_interval, announcement,
 };
-use tokio::sync::mpsc;
 
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
-use super::announce::{PacketSocket, Port};
-use super::metrics::VrrpMetrics;
-use super::netlink::Netlink;
+use super::announce::Port;
 use super::plan::{Family, RouterPlan};
 use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
+use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
 
@@ -24,14 +22,6 @@ use super::vips::Vips;
 const SHORTEST_REFRESH: Duration = Duration::from_millis(100);
 /// Nor rarer than this.
 const LONGEST_REFRESH: Duration = Duration::from_secs(1);
-
-/// What routers share.
-pub(super) struct Shell<'a> {
-    pub(super) netlink: &'a mut Netlink,
-    pub(super) packets: &'a PacketSocket,
-    pub(super) metrics: &'a VrrpMetrics,
-    pub(super) events: &'a mpsc::Sender<VrrpEvent>,
-}
 
 /// How far a router is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -436,15 +426,11 @@ impl Member {
     }
 
     fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {
-        let event = VrrpEvent {
+        shell.tell(VrrpEvent {
             instance: self.plan.instance.clone(),
             family: self.plan.family,
             interface: self.plan.interface_name.clone(),
             kind,
-        };
-        // Never waits: an advertisement is worth more than a line of the log.
-        if shell.events.try_send(event).is_err() {
-            shell.metrics.events_lost.increment();
-        }
+        });
     }
 }

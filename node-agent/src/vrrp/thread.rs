@@ -7,21 +7,23 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use lvs_vrrp::{Advertisement, Monotonic};
+use lvs_vrrp::Advertisement;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::{mpsc, watch};
 
 use super::addresses::{Change, KernelAddress, Vip};
 use super::announce::PacketSocket;
-use super::member::{Member, Shell};
+use super::clock::clock;
+use super::member::Member;
 use super::metrics::VrrpMetrics;
 use super::netlink::{Netlink, Notice};
 use super::plan::VrrpPlan;
+use super::refresh::Refresh;
 use super::report::{VrrpEvent, VrrpReport};
+use super::shell::Shell;
 use super::socket::Received;
 
 /// Most packets that are taken from one socket before timers are served again.
@@ -57,24 +59,6 @@ pub(super) struct VrrpThread {
     members: Vec<Member>,
     refresh: Refresh,
     stopping: bool,
-}
-
-/// The next refresh of VIPs, encoded once and sent as often as needed.
-#[derive(Default)]
-struct Refresh {
-    batch: Vec<u8>,
-    due: Option<Monotonic>,
-    interval: Duration,
-    /// Routers have changed since it was encoded.
-    outdated: bool,
-}
-
-/// `CLOCK_MONOTONIC`, which address time stamps of the kernel count by as well.
-pub(super) fn clock() -> Monotonic {
-    // It fails for unknown clocks only.
-    Monotonic::from_epoch(
-        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or_else(|_| Duration::ZERO, Duration::from),
-    )
 }
 
 impl VrrpThread {
@@ -403,42 +387,11 @@ impl VrrpThread {
     }
 }
 
-impl Refresh {
-    /// Encodes the VIPs of all Active routers anew; they are due at once.
-    fn encode(&mut self, members: &[Member]) {
-        self.outdated = false;
-        self.batch.clear();
-        self.interval = Duration::MAX;
-        let mut sequence = 0;
-        for (interval, lifetime_seconds, vips) in members.iter().filter_map(Member::refreshes) {
-            for vip in vips {
-                sequence += 1;
-                self.interval = self.interval.min(interval);
-                let change = Change::Refresh {
-                    vip,
-                    lifetime_seconds,
-                };
-                change.encode(sequence, &mut self.batch);
-            }
-        }
-        self.due = (sequence > 0).then(clock);
-    }
-
-    /// Sends what was encoded, in one system call, when it is due.
-    fn send_if_due(&mut self, now: Monotonic, netlink: &mut Netlink) -> io::Result<()> {
-        let Some(due) = self.due.filter(|due| *due <= now) else {
-            return Ok(());
-        };
-        // The rhythm is kept, so that refreshes and advertisements share their wake-ups.
-        let next = due + self.interval;
-        self.due = Some(if next > now {
-            next
-        } else {
-            now + self.interval
-        });
-        // An interface that went away takes its VIPs along; its notice tells the router.
-        netlink.exchange(&self.batch, 1, &mut Vec::new())
-    }
+fn is_interface_error(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO)
+    )
 }
 
 fn shell<'a>(links: &'a Links, netlink: &'a mut Netlink, packets: &'a PacketSocket) -> Shell<'a> {
@@ -448,11 +401,4 @@ fn shell<'a>(links: &'a Links, netlink: &'a mut Netlink, packets: &'a PacketSock
         metrics: &links.metrics,
         events: &links.events,
     }
-}
-
-fn is_interface_error(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO)
-    )
 }
