@@ -161,7 +161,10 @@ impl Cluster {
     pub fn apply_example(&self) -> Result<()> {
         for manifest in self.example.manifests {
             let path = self.example_path(manifest);
-            self.kubectl.ok(&["apply", "-f", &path.to_string_lossy()])?;
+            let path = path.to_string_lossy();
+            self.kubectl.ok(&["apply", "-f", &path])?;
+            // Takes away what a step has patched in beside it, which an apply would leave.
+            self.kubectl.ok(&["replace", "-f", &path])?;
         }
         self.wait_ready(90)
     }
@@ -353,7 +356,7 @@ impl Cluster {
         text.lines()
             .map(|line| {
                 let entry: serde_json::Value = serde_json::from_str(line)?;
-                Ok(entry["op"].as_str().unwrap_or_default().to_owned())
+                Ok(entry["command"].as_str().unwrap_or_default().to_owned())
             })
             .collect()
     }

@@ -139,7 +139,7 @@ fn default_failure_threshold() -> i32 {
 }
 
 fn default_retry_interval() -> i32 {
-    500
+    250
 }
 
 fn default_checks() -> Vec<Check> {

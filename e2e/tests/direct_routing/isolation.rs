@@ -1,6 +1,7 @@
 //! What a stolen token of a real server's agent can do: report on its own node, and nothing else.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::{Cluster, NAMESPACE, repository};
@@ -28,23 +29,35 @@ pub(crate) fn token(cluster: &Cluster) -> Result<()> {
 
     // The token is good: what the agent needs works.
     thief(&["get", "nodeplan", "web-1"])?.ok()?;
-    let report_on = |node: &str| {
-        thief(&[
-            "patch",
-            "nodeplan",
-            node,
-            "--subresource=status",
-            "--type=merge",
-            "--patch={\"status\":{\"agentVersion\":\"0.0.0-stolen\"}}",
-        ])
+    // As the agent does it: kubectl would read the status first, which the agent may not.
+    let report_on = |node: &str| -> Result<String> {
+        let url = format!(
+            "{}/apis/lvs-operator.dev/v1alpha1/nodeplans/{node}/status",
+            server(cluster)?
+        );
+        let output = Command::new("curl")
+            .args(["-sk", "-X", "PATCH", &url])
+            .args(["-H", "Content-Type: application/merge-patch+json"])
+            .args(["-H", &format!("Authorization: Bearer {}", token.trim())])
+            .args(["--data", r#"{"status":{"agentVersion":"0.0.0-stolen"}}"#])
+            .output()?;
+        Ok(String::from_utf8(output.stdout)?)
     };
-    report_on("web-1")?.ok()?;
-    let refused = report_on("web-2")?;
-    ensure!(!refused.success(), "web-1's token wrote web-2's status");
+    let written: Value = serde_json::from_str(&report_on("web-1")?)?;
     ensure!(
-        refused.stderr.contains("own node"),
-        "the refusal does not say why: {}",
-        refused.stderr
+        written["status"]["agentVersion"] == "0.0.0-stolen",
+        "web-1's token cannot write web-1's status: {written}"
+    );
+    let refused: Value = serde_json::from_str(&report_on("web-2")?)?;
+    ensure!(
+        refused["code"] == 403,
+        "web-1's token wrote web-2's status: {refused}"
+    );
+    ensure!(
+        refused["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("own node")),
+        "the refusal does not say why: {refused}"
     );
 
     let secrets = format!("--namespace={NAMESPACE}");
@@ -86,6 +99,13 @@ pub(crate) fn token(cluster: &Cluster) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Where the API is.
+fn server(cluster: &Cluster) -> Result<String> {
+    let config = cluster.kubectl.json(&["config", "view"])?;
+    let server = config["clusters"][0]["cluster"]["server"].as_str();
+    Ok(server.context("the kubeconfig names no server")?.to_owned())
 }
 
 /// A kubeconfig that knows where the API is and nobody's credentials.

@@ -102,14 +102,16 @@ fn open(cluster: &Cluster) -> Result<OpenConnections> {
         .lab
         .client("client-2")?
         .connections(Connections::new(format!("{VIP}:7").parse()?, COUNT))?;
-    let broken = connections
+    let broken: Vec<_> = connections
         .so_far()
-        .iter()
-        .filter(|connection| connection.broken.is_some())
-        .count();
+        .into_iter()
+        .filter_map(|connection| connection.broken)
+        .collect();
     ensure!(
-        broken == 0,
-        "{broken} of {COUNT} connections were never open"
+        broken.is_empty(),
+        "{} of {COUNT} connections were never open: {:?}",
+        broken.len(),
+        broken.first()
     );
     // Connection sync speaks of a connection from its third packet on.
     eventually(
