@@ -32,7 +32,7 @@ fn run(
 #[test]
 fn a_silent_server_is_down_within_six_seconds_by_default() {
     let policy = Policy::default();
-    assert_eq!(policy.detection_bound(), Duration::from_secs(6));
+    assert!(policy.detection_bound() < Duration::from_secs(6));
     let mut schedule = Schedule::new(policy, false, 7, Instant::now());
     for _ in 0..5 {
         run(&mut schedule, Ok(()), MILLISECOND);
