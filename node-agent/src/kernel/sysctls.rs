@@ -21,6 +21,12 @@ impl Sysctl {
         Self(["ipv4", "conf", interface, name].map(Into::into).into())
     }
 
+    /// `net.ipv4.vs.NAME`, there once the module `ip_vs` is loaded.
+    #[must_use]
+    pub fn of_ipvs(name: &str) -> Self {
+        Self(["ipv4", "vs", name].map(Into::into).into())
+    }
+
     /// The switch that lets the host forward packets of the address's family.
     #[must_use]
     pub fn forwarding(family: IpAddr) -> Self {

@@ -53,7 +53,7 @@ pub struct Member {
 
 impl Services {
     /// Resolves the services of a bundle. One whose pools have not all arrived stays as it was in
-    /// `previous`.
+    /// `previous`, and so does one that is missing while slices are.
     #[must_use]
     pub fn resolve(bundle: &PlanBundle, previous: &Self) -> Self {
         let pools: BTreeMap<&str, &PoolPlan> = bundle
@@ -79,6 +79,16 @@ impl Services {
                 .iter()
                 .filter_map(|pool| pools.get(pool.as_str()).copied());
             services.add(plan, members.flat_map(|pool| &pool.members));
+        }
+        if !bundle.has_its_slices() {
+            // The slice that carries it may be on its way: a service moves between slices in two
+            // writes, and no connection may notice.
+            for (name, service) in &previous.resolved {
+                services
+                    .resolved
+                    .entry(Arc::clone(name))
+                    .or_insert_with(|| Arc::clone(service));
+            }
         }
         services
     }

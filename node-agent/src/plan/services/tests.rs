@@ -47,6 +47,17 @@ fn a_service_without_its_pool_stays_as_it_was() {
 }
 
 #[test]
+fn a_service_is_gone_only_when_all_slices_are_there_to_say_so() {
+    let before = resolve(&web_director(&json!({})));
+    let mut gone = director(&json!([]), &pool());
+    assert!(Services::resolve(&gone, &before).resolved.is_empty());
+    gone.slices.clear();
+    assert!(!gone.has_its_slices());
+    let services = Services::resolve(&gone, &before);
+    assert_eq!(services.resolved, before.resolved);
+}
+
+#[test]
 fn a_new_service_without_its_pool_leaves_what_the_kernel_has() {
     let services = resolve(&director(&json!([web(&json!({}))]), &json!([])));
     assert!(services.resolved.is_empty());
