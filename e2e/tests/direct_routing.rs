@@ -96,6 +96,10 @@ fn main() -> ExitCode {
                 restart::pod_killed,
             ),
             (
+                "a_pod_that_stays_dead_fails_over_and_resets_no_connection",
+                restart::pod_stays_dead,
+            ),
+            (
                 "without_the_api_checks_failover_and_repair_go_on",
                 without_api::everything_goes_on,
             ),

@@ -90,6 +90,33 @@ pub(crate) fn pod_killed(cluster: &Cluster) -> Result<()> {
     close(cluster, connections)
 }
 
+pub(crate) fn pod_stays_dead(cluster: &Cluster) -> Result<()> {
+    let connections = open(cluster)?;
+    let traffic = traffic(cluster)?;
+    // Nobody starts the container again.
+    cluster.on(PREFERRED, &["pkill", "-STOP", "-x", "kubelet"])?;
+    let taken_over = cluster
+        .on(PREFERRED, &["pkill", "-9", "-x", "lvs-node-agent"])
+        .and_then(|_| cluster.wait_holder(OTHER, VIP, Duration::from_secs(10)))
+        .and_then(|_| stays(cluster, OTHER));
+    cluster.on(PREFERRED, &["pkill", "-CONT", "-x", "kubelet"])?;
+    taken_over?;
+    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(60))?;
+    stays(cluster, PREFERRED)?;
+    let report = traffic.stop()?;
+    let longest = gap(&report)?;
+    println!(
+        "pod killed for good, and back: longest gap {} ms, {} requests failed",
+        longest.as_millis(),
+        report.failed()
+    );
+    ensure!(
+        longest <= ACTIVE_DOWN_INTERVAL + Duration::from_millis(500),
+        "a gap of {longest:?}:\n{report}"
+    );
+    close(cluster, connections)
+}
+
 fn pids(cluster: &Cluster) -> Result<String> {
     cluster.on(PREFERRED, &["pgrep", "-x", "lvs-node-agent"])
 }
