@@ -114,6 +114,7 @@ impl Cluster {
     /// # Errors
     /// When Helm fails.
     pub fn install(&self) -> Result<()> {
+        eprintln!("lab: installing the chart with Helm");
         let chart = repository().join("charts/lvs-operator");
         self.kubectl.helm(&[
             "upgrade",
@@ -163,8 +164,13 @@ impl Cluster {
             let path = self.example_path(manifest);
             let path = path.to_string_lossy();
             self.kubectl.ok(&["apply", "-f", &path])?;
-            // Takes away what a step has patched in beside it, which an apply would leave.
-            self.kubectl.ok(&["replace", "-f", &path])?;
+            // Takes away what a step has patched in beside it, which an apply would leave. A status
+            // that is written meanwhile is a conflict.
+            eventually(
+                "the manifests replace the objects",
+                Duration::from_secs(10),
+                || self.kubectl.ok(&["replace", "-f", &path]),
+            )?;
         }
         self.wait_ready(90)
     }
