@@ -10,6 +10,7 @@ mod pass;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::bundle::PlanBundle;
 use crate::heartbeat::{self, Heartbeat};
+use crate::kernel::lookout::Lookout;
+use crate::kernel::sysctls::Sysctls;
 use crate::metrics::Metrics;
 use crate::op_log::OpLog;
 use crate::ownership::Ownership;
@@ -34,8 +37,6 @@ use crate::secrets::Secrets;
 use crate::vrrp::{VrrpHandle, VrrpPlan, VrrpReport};
 use kernel::Kernel;
 
-/// How often the parts of the kernel that send no notices are looked at.
-const LOOK_PERIOD: Duration = Duration::from_millis(500);
 /// Pause after a pass that left something to wait for, such as VIPs that are being handed over.
 const UNFINISHED_PAUSE: Duration = Duration::from_millis(50);
 /// Pause after a pass that failed; it doubles.
@@ -85,6 +86,7 @@ pub struct Agent {
     vrrp_report: watch::Receiver<VrrpReport>,
     outputs: Outputs,
     kernel: Kernel,
+    lookout: Lookout,
     engine: Engine<MemberKey>,
     health: watch::Receiver<BTreeMap<MemberKey, Health>>,
     ownership: Ownership,
@@ -121,15 +123,18 @@ enum Next {
 impl Agent {
     /// Takes up the state of an earlier run. Touches nothing. Must be called within a tokio runtime
     /// with time and I/O enabled.
-    #[must_use]
-    pub fn new(settings: &Settings, inputs: Inputs, outputs: Outputs) -> Self {
+    ///
+    /// # Errors
+    /// When a thread cannot be made.
+    pub fn new(settings: &Settings, inputs: Inputs, outputs: Outputs) -> io::Result<Self> {
         let (ownership_file, ownership) = OwnershipFile::open(&settings.state_dir);
         let engine = Engine::start();
-        Self {
+        Ok(Self {
             vrrp_report: inputs.vrrp.report(),
             inputs,
             outputs,
             kernel: Kernel::new(&settings.proc_sys_net),
+            lookout: Lookout::start(Sysctls::new(&settings.proc_sys_net))?,
             health: engine.results(),
             engine,
             ownership,
@@ -142,25 +147,19 @@ impl Agent {
             settled: None,
             had_problems: true,
             failures: 0,
-        }
+        })
     }
 
     /// Runs until `stop` is done or the VRRP thread has ended by itself. The kernel keeps everything;
     /// what is to be handed over is up to the caller, who gets the VRRP thread back.
     pub async fn run(mut self, stop: impl Future<Output = ()>) -> VrrpHandle {
         let mut stop = pin!(stop);
-        let mut look = interval(LOOK_PERIOD);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut full = interval(heartbeat::PERIOD);
         full.set_missed_tick_behavior(MissedTickBehavior::Delay);
         full.reset();
         let mut next = self.pass().await;
         loop {
             let wake = self.wake(next);
-            let looks = self
-                .settled
-                .as_ref()
-                .is_some_and(|settled| self.kernel.needs_looks(settled));
             tokio::select! {
                 () = &mut stop => break,
                 Ok(()) = self.inputs.plans.changed() => {}
@@ -170,13 +169,7 @@ impl Agent {
                 () = self.kernel.changed() => {}
                 _ = full.tick() => self.kernel.forget(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
-                _ = look.tick(), if looks => {
-                    let Some(settled) = &self.settled else { continue };
-                    if !self.kernel.may_have_changed(settled) {
-                        self.outputs.heartbeat.beat(Instant::now());
-                        continue;
-                    }
-                }
+                () = self.lookout.different() => {}
             }
             next = self.pass().await;
         }
@@ -202,6 +195,11 @@ impl Agent {
             return Next::Wait;
         };
         let next = self.reconcile(&bundle).await;
+        let expected = self
+            .settled
+            .as_ref()
+            .map(|settled| self.kernel.expected(settled));
+        self.lookout.expect(expected);
         self.failures = if next == Next::Retry {
             self.failures.saturating_add(1)
         } else {

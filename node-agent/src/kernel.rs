@@ -1,6 +1,7 @@
 //! Thin shells around what the kernel offers. They decide nothing.
 
 pub mod ipvs;
+pub mod lookout;
 pub mod network;
 pub mod proc_ip_vs;
 pub mod sysctls;

@@ -168,6 +168,7 @@ async fn work(
         metrics,
         heartbeat,
     };
+    let agent = Agent::new(&settings, inputs, outputs).context("cannot start the loop")?;
     let mut stop_requested = false;
     let stop = async {
         tokio::select! {
@@ -176,7 +177,7 @@ async fn work(
         }
         stop_requested = true;
     };
-    let vrrp = Agent::new(&settings, inputs, outputs).run(stop).await;
+    let vrrp = agent.run(stop).await;
     if !stop_requested {
         vrrp.ended().context("VRRP failed")?;
         anyhow::bail!("VRRP ended by itself");

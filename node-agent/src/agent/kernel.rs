@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::facts::NodeFacts;
 use crate::kernel::ipvs::Ipvs;
+use crate::kernel::lookout::Expected;
 use crate::kernel::network::{Network, NetworkError, Notices};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
 use crate::observe::Observed;
@@ -110,26 +111,22 @@ impl Kernel {
         }
     }
 
-    /// Whether [`Kernel::may_have_changed`] has anything to look at.
-    pub(super) fn needs_looks(&self, settled: &Plan) -> bool {
-        self.watches_ipvs || !settled.sysctls().is_empty()
-    }
-
     /// Notices what others have done to the IPVS table since the last look.
     pub(super) fn look(&mut self) {
         if self.watches_ipvs {
-            self.ipvs.may_have_changed();
+            self.ipvs.look_again();
         }
     }
 
-    /// A cheap look at what sends no notices, given the plan that the kernel equalled.
-    pub(super) fn may_have_changed(&mut self, plan: &Plan) -> bool {
-        let sysctl_changed = plan
-            .sysctls()
-            .into_iter()
-            .any(|(sysctl, planned)| self.sysctls.read(sysctl).ok().as_deref() != Some(planned));
-        let ipvs_changed = self.watches_ipvs && self.ipvs.may_have_changed();
-        sysctl_changed || ipvs_changed
+    /// What a kernel that equals `settled` shows.
+    pub(super) fn expected(&self, settled: &Plan) -> Expected {
+        let sysctls = settled.sysctls().into_iter();
+        Expected {
+            ipvs: self.watches_ipvs.then(|| self.ipvs.expected()),
+            sysctls: sysctls
+                .map(|(sysctl, value)| (sysctl.clone(), value.to_owned()))
+                .collect(),
+        }
     }
 
     /// Reads everything anew in the next pass.

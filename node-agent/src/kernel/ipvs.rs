@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lvs_ipvs::{Client, Command, Error, SyncDaemon, Table};
 
+use super::lookout::ExpectedTable;
 use super::proc_ip_vs::{Fingerprint, PATH, ProcIpVs};
 use crate::model;
 
@@ -66,14 +67,19 @@ impl Ipvs {
         Ok(results)
     }
 
-    /// Whether the table may be different from the copy. Costs one read of a file.
-    pub fn may_have_changed(&mut self) -> bool {
+    /// Forgets the copy if the table may be different from it. Costs one read of a file.
+    pub fn look_again(&mut self) {
         let seen = self.look();
-        let changed = seen.is_none() || seen != self.expected;
-        if changed {
+        if seen.is_none() || seen != self.expected {
             self.forget();
         }
-        changed
+    }
+
+    /// What `/proc/net/ip_vs` shows as long as nobody else changes the table.
+    #[must_use]
+    pub fn expected(&self) -> ExpectedTable {
+        self.expected
+            .map_or(ExpectedTable::Unknown, ExpectedTable::Known)
     }
 
     /// Reads the table anew the next time.
