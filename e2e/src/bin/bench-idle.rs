@@ -210,8 +210,8 @@ fn configuration(interface: &str, priority: u8) -> String {
     format!(
         "global_defs {{ router_id edge }}\n\
          vrrp_instance default {{\n  state BACKUP\n  interface {interface}\n  virtual_router_id 51\n  \
-         priority {priority}\n  advert_int 1\n  authentication {{ auth_type PASS auth_pass 1111 }}\n  \
-         virtual_ipaddress {{ {} }}\n}}\n{services}",
-        VIPS.join(" ")
+         priority {priority}\n  advert_int 1\n  authentication {{\n    auth_type PASS\n    auth_pass 1111\n  }}\n  \
+         virtual_ipaddress {{\n    {}\n  }}\n}}\n{services}",
+        VIPS.join("\n    ")
     )
 }
