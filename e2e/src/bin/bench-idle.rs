@@ -40,6 +40,7 @@ fn measure(cluster: &Cluster) -> Result<String> {
     }
     println!("bench-idle: the agent, {} s", PERIOD.as_secs());
     let ours = Usage::over(cluster, "lvs-node-agent", PERIOD)?;
+    println!("bench-idle: {ours:?}");
 
     cluster
         .kubectl
@@ -187,8 +188,8 @@ fn configuration(interface: &str, priority: u8) -> String {
             .flat_map(|server| {
                 [
                     format!("  real_server 172.28.14.{server} {port} {{\n    weight 1\n"),
-                    "    TCP_CHECK { connect_timeout 3 retry 3 delay_before_retry 3 }\n  }\n"
-                        .to_owned(),
+                    "    TCP_CHECK {\n      connect_timeout 3\n      retry 3\n".to_owned(),
+                    "      delay_before_retry 3\n    }\n  }\n".to_owned(),
                 ]
             })
             .collect()
