@@ -39,9 +39,18 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each kernel takes a CPU while it boots.
     arguments.test_threads = Some(1);
-    let mut trials = vec![Trial::test("ipvs_client_beside_ipvsadm", || {
-        ipvs_client().map_err(|reason| Failed::from(format!("{reason:#}")))
-    })];
+    let kernel_tests = [
+        ("ipvs_client_beside_ipvsadm", "lvs-ipvs"),
+        ("agent_shells_against_the_kernel", "lvs-node-agent"),
+    ];
+    let mut trials: Vec<Trial> = kernel_tests
+        .into_iter()
+        .map(|(name, package)| {
+            Trial::test(name, move || {
+                kernel_tests_of(package).map_err(|reason| Failed::from(format!("{reason:#}")))
+            })
+        })
+        .collect();
     trials.extend(stand_alone::STEPS.iter().map(|(step, _)| {
         Trial::test(format!("stand_alone_{step}"), || {
             inside(step).map_err(|reason| Failed::from(format!("{reason:#}")))
@@ -50,9 +59,9 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Runs the kernel tests of `lvs-ipvs`, each in a network namespace of its own.
-fn ipvs_client() -> Result<()> {
-    let binary = test_binary("lvs-ipvs", "kernel")?;
+/// Runs a package's tests that need a kernel with IPVS, each in a network namespace of its own.
+fn kernel_tests_of(package: &str) -> Result<()> {
+    let binary = test_binary(package, "kernel")?;
     let output = Light::default().timeout(Duration::from_secs(300)).run(&[
         binary.into(),
         "--ignored".into(),
