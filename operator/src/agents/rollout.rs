@@ -9,7 +9,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
 use super::template::{Agent, COMPONENT_LABEL, TEMPLATE_ANNOTATION};
-use crate::{director_pair::observe::PairReport, world::World};
+use crate::{
+    director_pair::observe::{PairReport, Progress},
+    world::World,
+};
 
 /// A director's agent.
 struct Candidate<'a> {
@@ -82,21 +85,30 @@ fn next<'a>(candidates: &'a [Candidate<'a>], report: &PairReport<'_>) -> Option<
     if let Some(broken) = outdated().find(|candidate| !candidate.ready) {
         return Some(broken);
     }
-    let able = |candidate: &&Candidate<'_>| {
-        candidate.ready
-            && report
-                .progress
-                .applied
-                .iter()
-                .any(|node| node == candidate.node)
-    };
     let candidate =
         outdated().min_by_key(|candidate| (candidate.active_instances, Reverse(candidate.node)))?;
-    let others: Vec<_> = candidates
+    // Asked of every director, not of every pod: one whose pod is gone has none that could be asked.
+    let able = |node: &String| {
+        report.progress.applied.contains(node)
+            && candidates
+                .iter()
+                .any(|other| other.node == node && other.ready)
+    };
+    directors(&report.progress)
+        .filter(|node| *node != candidate.node)
+        .all(able)
+        .then_some(candidate)
+}
+
+/// Nodes of all directors of the pair that should have their role.
+fn directors(progress: &Progress) -> impl Iterator<Item = &String> {
+    let failing = progress.failing.iter().map(|failure| &failure.node);
+    progress
+        .applied
         .iter()
-        .filter(|other| other.node != candidate.node)
-        .collect();
-    (others.iter().all(able)).then_some(candidate)
+        .chain(&progress.waiting)
+        .chain(failing)
+        .chain(&progress.absent)
 }
 
 fn is_ready(pod: &Pod) -> bool {

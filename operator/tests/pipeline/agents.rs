@@ -183,3 +183,21 @@ fn one_that_does_not_run_is_replaced_at_once() {
     let broken = sim.world.agent_pods[0].name_any();
     assert_eq!(sim.decide().restarts, [broken]);
 }
+
+#[test]
+fn the_active_one_stays_while_the_backup_has_no_pod() {
+    let mut sim = with_agents(WEB);
+    sim.world.agent_templates = Some(templates("agent:2"));
+    let active = sim.world.agent_pods[0].name_any();
+    // The old pod is gone and its successor has not been made.
+    sim.world.agent_pods.truncate(1);
+    assert!(sim.decide().restarts.is_empty());
+    // It has been made and waits for its node.
+    let successor = pod(&mut sim, "lb-2", true);
+    let mut unscheduled = (*successor).clone();
+    unscheduled.spec.as_mut().unwrap().node_name = None;
+    sim.world.agent_pods.push(Arc::new(unscheduled));
+    assert!(sim.decide().restarts.is_empty());
+    sim.world.agent_pods[1] = successor;
+    assert_eq!(sim.decide().restarts, [active]);
+}
