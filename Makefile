@@ -40,6 +40,7 @@ format: setup
 
 lint: setup
 	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --workspace --no-deps
 
 ## Tests that need no kernel and no cluster: unit, property, simulation, schema.
 unit: setup

@@ -1,7 +1,7 @@
 //! The node-wide loop: `observe → plan → diff → apply → report`.
 //!
 //! Every input (plan, passwords, health, VRRP, notices of the kernel, timers) does the same: it makes
-//! the loop look at everything that is now, in a [`pass`]. What was missed or failed is therefore
+//! the loop look at everything that is now, in a `pass`. What was missed or failed is therefore
 //! made good by the next pass, whatever causes it.
 
 mod apply;

@@ -1,5 +1,5 @@
 //! What this agent put into the kernel, or may have: kept on disk, so that a later release removes
-//! exactly that. Pure; [`file`] reads and writes it.
+//! exactly that. Pure; [`mod@file`] reads and writes it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

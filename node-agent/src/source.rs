@@ -1,4 +1,4 @@
-//! Where plans come from: the cluster ([`cluster`]) or a file ([`file`]); at first, the disk.
+//! Where plans come from: the cluster ([`cluster`]) or a file ([`mod@file`]); at first, the disk.
 //!
 //! A source hands on whole plans only, each kept on disk before it is carried out, and never takes
 //! one back: an API server that is unreachable, or that has lost a plan, changes nothing.

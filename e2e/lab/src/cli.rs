@@ -171,7 +171,7 @@ enum Command {
         name: String,
         #[arg(long, default_value = "http")]
         protocol: Protocol,
-        /// ADDRESS:PORT; [::]:PORT is every address of both families.
+        /// ADDRESS:PORT; `[::]:PORT` is every address of both families.
         #[arg(long, required = true)]
         listen: Vec<SocketAddr>,
     },
