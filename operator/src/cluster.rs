@@ -42,6 +42,29 @@ pub struct Cluster {
     metrics: Metrics,
 }
 
+/// The first of several failures. The others are logged, because nobody else gets to see them.
+#[derive(Debug, Default)]
+pub struct FirstError(Option<WriteError>);
+
+impl FirstError {
+    /// Takes in the result of a write; the writes after it go on.
+    pub fn note(&mut self, result: Result<(), WriteError>) {
+        match (result, &self.0) {
+            (Ok(()), _) => {}
+            (Err(error), None) => self.0 = Some(error),
+            (Err(error), Some(_)) => tracing::warn!(%error, "another write of this run failed"),
+        }
+    }
+
+    /// The result of all writes.
+    ///
+    /// # Errors
+    /// When a write has failed: the first that did.
+    pub fn result(self) -> Result<(), WriteError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 impl Cluster {
     /// Writes through this client; the namespace is the operator's own.
     #[must_use]

@@ -30,7 +30,7 @@ use crate::{
     admin::Heartbeat,
     agents,
     announcement::Announcement,
-    cluster::{Cluster, FIELD_MANAGER, WriteError},
+    cluster::{Cluster, FIELD_MANAGER, FirstError, WriteError},
     decision::{DecideError, Decision, Memory, Settings, StatusWrite, Told, decide},
     digest, director_pair,
     metrics::Metrics,
@@ -194,7 +194,7 @@ impl Controller {
         for error in &decision.template_errors {
             tracing::error!(%error, "the agents cannot be scheduled");
         }
-        // The steps do not wait for each other's success, except plans for slices.
+        // The steps do not wait for each other's success.
         let plans = self.write_plans(&decision).await;
         let agents = match owner {
             Ok(()) => self.write_agents(&decision).await,
@@ -216,9 +216,12 @@ impl Controller {
     }
 
     async fn write_plans(&self, decision: &Decision) -> Result<(), RunError> {
-        virtual_service::apply::apply(&self.cluster, &decision.slices).await?;
-        node::apply::apply(&self.cluster, &decision.nodes).await?;
-        Ok(())
+        let slices = virtual_service::apply::apply(&self.cluster, &decision.slices).await;
+        let nodes = node::apply::apply(&self.cluster, &decision.nodes).await;
+        let mut first = FirstError::default();
+        first.note(slices);
+        first.note(nodes);
+        Ok(first.result()?)
     }
 
     async fn write_agents(&mut self, decision: &Decision) -> Result<(), RunError> {

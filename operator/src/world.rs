@@ -86,7 +86,8 @@ impl World {
     }
 }
 
-/// Addresses of type `InternalIP` of a node, in the node's order.
+/// Addresses of type `InternalIP` of a node that other hosts can reach, in the node's order. Plans
+/// take no others: their schema refuses them.
 #[must_use]
 pub fn internal_addresses(node: &Node) -> Vec<IpAddr> {
     node.status
@@ -94,7 +95,20 @@ pub fn internal_addresses(node: &Node) -> Vec<IpAddr> {
         .flat_map(|status| status.addresses.iter().flatten())
         .filter(|address| address.type_ == "InternalIP")
         .filter_map(|address| address.address.parse().ok())
+        .filter(is_host_address)
         .collect()
+}
+
+/// Whether the schema of plans takes the address as that of a host.
+fn is_host_address(address: &IpAddr) -> bool {
+    let special = address.is_unspecified() || address.is_loopback() || address.is_multicast();
+    let special_of_family = match address {
+        IpAddr::V4(address) => address.is_broadcast(),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local() || address.to_ipv4_mapped().is_some()
+        }
+    };
+    !special && !special_of_family
 }
 
 /// Name of the pair that a slice belongs to.
@@ -179,5 +193,28 @@ impl<'a> Current<'a> {
             .filter(|member| member.weight > 0)
             .map(|member| (member.address.as_str(), member.port))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_the_addresses_that_plans_take() {
+        let node: Node = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "n"},
+            "status": {"addresses": [
+                {"type": "InternalIP", "address": "fe80::1"},
+                {"type": "InternalIP", "address": "::ffff:192.0.2.1"},
+                {"type": "InternalIP", "address": "127.0.0.1"},
+                {"type": "InternalIP", "address": "2001:db8::1"},
+                {"type": "InternalIP", "address": "192.0.2.1"},
+                {"type": "ExternalIP", "address": "198.51.100.1"},
+            ]},
+        }))
+        .unwrap();
+        let expected: [IpAddr; 2] = ["2001:db8::1", "192.0.2.1"].map(|text| text.parse().unwrap());
+        assert_eq!(internal_addresses(&node), expected);
     }
 }

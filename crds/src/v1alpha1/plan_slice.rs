@@ -39,8 +39,8 @@ pub struct ServicePlan {
     /// Health checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// Names of its pools, at most 32; they may stand in other slices.
-    #[schemars(with = "Vec<format::Token>", length(max = 32))]
+    /// Names of its pools, at most 1024: a large pool is several here. They may stand in other slices.
+    #[schemars(with = "Vec<format::Token>", length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub pools: Vec<String>,
     /// Every member at weight 0 (`adminState: Drain`).

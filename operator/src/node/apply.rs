@@ -1,5 +1,5 @@
-//! Needs a client: writes plans and labels of nodes. It runs after the slices, so that a plan's
-//! digest never names a slice that nobody has written yet.
+//! Needs a client: writes plans and labels of nodes. It runs after the slices, so that what
+//! a plan's digest names is there already, unless the API server has refused it.
 
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::compile::{DIRECTOR_LABEL, NodeLabels, REAL_SERVER_LABEL};
 use crate::{
-    cluster::{Cluster, WriteError},
+    cluster::{Cluster, FirstError, WriteError},
     pipeline::Plans,
     world::World,
 };
@@ -76,21 +76,22 @@ fn label_patch(node: &Node, labels: &NodeLabels) -> Value {
     })
 }
 
-/// Writes plans, then labels; deletes last.
+/// Writes plans, then labels; deletes last. One that is refused stops no other.
 ///
 /// # Errors
-/// At the first write that fails; the next run writes the rest.
+/// When a write fails: the first that did, after all have been tried.
 pub async fn apply(cluster: &Cluster, changes: &Changes) -> Result<(), WriteError> {
+    let mut first = FirstError::default();
     let plans = cluster.all::<NodePlan>();
     for (name, body) in &changes.plans {
-        cluster.apply(&plans, name, body).await?;
+        first.note(cluster.apply(&plans, name, body).await);
     }
     let nodes = cluster.all::<Node>();
     for (name, body) in &changes.labels {
-        cluster.apply(&nodes, name, body).await?;
+        first.note(cluster.apply(&nodes, name, body).await);
     }
     for name in &changes.obsolete {
-        cluster.delete(&plans, name).await?;
+        first.note(cluster.delete(&plans, name).await);
     }
-    Ok(())
+    first.result()
 }

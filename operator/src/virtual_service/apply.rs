@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use kube::ResourceExt;
 use lvs_crds::{
     GROUP,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::slices::COUNT_LABEL;
 use crate::{
-    cluster::{Cluster, WriteError},
+    cluster::{Cluster, FirstError, WriteError},
     pipeline::Plans,
     world::{World, slice_pair},
 };
@@ -104,21 +104,24 @@ fn gains(present: Option<&PlanSliceSpec>, desired: &PlanSliceSpec) -> bool {
     !names(desired).is_subset(&names(present))
 }
 
-/// Writes the slices.
+/// Writes the slices. One that is refused stops no other; a pair's directors take nothing over until
+/// all of its slices are what the digest in their plans says.
 ///
 /// # Errors
-/// At the first write that fails; the next run writes the rest.
+/// When a write fails: the first that did, after all have been tried.
 pub async fn apply(cluster: &Cluster, changes: &Changes) -> Result<(), WriteError> {
     let api = cluster.all::<PlanSlice>();
+    let mut first = FirstError::default();
     for group in [&changes.gaining, &changes.others] {
-        stream::iter(group)
+        let mut results = stream::iter(group)
             .map(|(name, body)| cluster.apply(&api, name, body))
-            .buffered(CONCURRENCY)
-            .try_for_each(|()| async { Ok(()) })
-            .await?;
+            .buffered(CONCURRENCY);
+        while let Some(result) = results.next().await {
+            first.note(result);
+        }
     }
     for name in &changes.obsolete {
-        cluster.delete(&api, name).await?;
+        first.note(cluster.delete(&api, name).await);
     }
-    Ok(())
+    first.result()
 }
