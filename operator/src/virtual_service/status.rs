@@ -9,7 +9,7 @@ use lvs_crds::v1alpha1::{
     condition::{self, reason},
 };
 
-use super::validate::ValidatedService;
+use super::validate::{ValidatedService, orphan_message};
 use crate::{
     conditions::{Conditions, Finding, accepted, held},
     director_pair::{observe::PairReport, status::programmed},
@@ -20,6 +20,8 @@ use crate::{
 
 /// Longest list of failing members in a status; the rest is in metrics.
 const UNHEALTHY_LIMIT: usize = 16;
+/// How many names a message lists.
+const NAMES_LIMIT: usize = 3;
 
 /// Reason: no member gets new connections, because somebody asked for it or until it is ready.
 const ALL_MEMBERS_DRAINING: &str = "AllBackendsDraining";
@@ -252,6 +254,9 @@ fn resolved(service: &ValidatedService, verdicts: &Verdicts) -> Finding {
             );
         }
     }
+    if let Some(vip) = service.orphan() {
+        return Finding::no(reason::MIXED_FAMILY, orphan_message(service, vip));
+    }
     Finding::yes(reason::AS_EXPECTED, "everything that it names exists")
 }
 
@@ -339,7 +344,7 @@ fn health<'a>(
                     format!(
                         "waiting for the VIPs on the loopback of {}, before which they would drop \
                          what they get",
-                        names.join(", ")
+                        some_of(&names)
                     )
                 },
             )
@@ -349,5 +354,26 @@ fn health<'a>(
             reason::AS_EXPECTED,
             "every real server that should be in is up",
         ),
+    }
+}
+
+/// The first names of a list that may be long.
+fn some_of(names: &[&str]) -> String {
+    let list: Vec<_> = names.iter().take(NAMES_LIMIT).copied().collect();
+    let list = list.join(", ");
+    match names.len().saturating_sub(NAMES_LIMIT) {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        assert_eq!(some_of(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(some_of(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
     }
 }

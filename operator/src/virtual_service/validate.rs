@@ -41,6 +41,18 @@ impl ValidatedService {
     pub fn disabled(&self) -> bool {
         self.object.spec.admin_state == AdminState::Disabled
     }
+
+    /// A VIP that no real server is of the family of, although there are some.
+    #[must_use]
+    pub fn orphan(&self) -> Option<&IpAddr> {
+        let has_candidates = self
+            .pools
+            .iter()
+            .any(|pool| !pool.members.is_empty() || !pool.wrong_family.is_empty());
+        self.addresses
+            .iter()
+            .find(|vip| has_candidates && !self.pools.iter().any(|pool| pool.serves(vip)))
+    }
 }
 
 /// Answers for all virtual services by `namespace/name`.
@@ -82,6 +94,7 @@ pub fn validate_all(
     Ok(verdicts)
 }
 
+/// `hosts` is absent for a service that is running.
 fn validate(
     service: &Arc<VirtualService>,
     pair: Option<&DirectorPair>,
@@ -106,7 +119,7 @@ fn validate(
         pools: resolved,
         object: Arc::clone(service),
     };
-    Ok(check_families(&validated)
+    Ok(check_families(&validated, hosts.is_none())
         .and_then(|()| hosts.map_or(Ok(()), |hosts| hosts.check(&validated)))
         .and_then(|()| claims.check(&validated))
         .map(|()| validated))
@@ -170,7 +183,7 @@ fn check_references(
 }
 
 /// DR and NAT keep the address family, so every VIP needs members of its own.
-fn check_families(service: &ValidatedService) -> Result<(), Rejection> {
+fn check_families(service: &ValidatedService, is_running: bool) -> Result<(), Rejection> {
     let method = service.object.spec.forwarding.method;
     for (backend, pool) in service.object.spec.backends.iter().zip(&service.pools) {
         if let Some(server) = pool.foreign_server {
@@ -187,24 +200,24 @@ fn check_families(service: &ValidatedService) -> Result<(), Rejection> {
             ));
         }
     }
-    let has_candidates = service
-        .pools
-        .iter()
-        .any(|pool| !pool.members.is_empty() || !pool.wrong_family.is_empty());
-    let orphan = service
-        .addresses
-        .iter()
-        .find(|vip| !service.pools.iter().any(|pool| pool.serves(vip)));
-    match orphan {
-        Some(vip) if has_candidates => Err(Rejection::new(
+    // One that runs loses its last real server of a family when somebody takes that out on purpose.
+    // To reject it would keep the last plan, and with it just this real server.
+    match service.orphan().filter(|_| !is_running) {
+        Some(vip) => Err(Rejection::new(
             reason::MIXED_FAMILY,
-            format!(
-                "spec.frontend.addresses: no real server in spec.backends is of the address family \
-                 of {vip}; forwarding {method:?} needs IPv4 behind IPv4 and IPv6 behind IPv6"
-            ),
+            orphan_message(service, vip),
         )),
-        _ => Ok(()),
+        None => Ok(()),
     }
+}
+
+/// What is wrong with a VIP that no real server is of the family of.
+pub(super) fn orphan_message(service: &ValidatedService, vip: &IpAddr) -> String {
+    let method = service.object.spec.forwarding.method;
+    format!(
+        "spec.frontend.addresses: no real server in spec.backends is of the address family of {vip}; \
+         forwarding {method:?} needs IPv4 behind IPv4 and IPv6 behind IPv6"
+    )
 }
 
 /// Addresses that are hosts' own and can be no VIP.

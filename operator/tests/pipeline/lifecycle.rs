@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
-use lvs_crds::v1alpha1::{AdminState, Director};
+use lvs_crds::v1alpha1::{AdminState, Director, RealServerAdminState};
 
 use crate::sim::{Sim, WEB, condition_of};
 
@@ -258,4 +258,31 @@ spec:
             .pair,
         "other"
     );
+}
+
+#[test]
+fn the_last_real_server_of_a_family_leaves_a_running_service() {
+    let mut sim = Sim::converged(
+        &WEB.replace(
+            "addresses: [192.168.1.222]",
+            "addresses: [192.168.1.222, 2001:db8::222]",
+        )
+        .replace(
+            "spec: {nodeName: web-2}",
+            "spec: {address: '2001:db8::131'}",
+        ),
+    );
+    assert!(sim.members("default/web").contains_key("2001:db8::131"));
+    sim.edit_real_server("default/web-2", |real_server| {
+        real_server.spec.admin_state = RealServerAdminState::Disabled;
+    });
+    sim.converge();
+    let members = sim.members("default/web");
+    assert_eq!(members.keys().collect::<Vec<_>>(), ["192.168.1.130"]);
+    let status = sim.service("default/web").status.as_ref().unwrap();
+    let (accepted, ..) = condition_of(&status.conditions, "Accepted");
+    assert_eq!(accepted, "True");
+    let (resolved, reason, message) = condition_of(&status.conditions, "ResolvedRefs");
+    assert_eq!((resolved, reason), ("False", "MixedFamily"));
+    assert!(message.contains("2001:db8::222"), "{message}");
 }
