@@ -25,13 +25,8 @@ pub struct Args {
     #[arg(long, env = "POD_NAME")]
     pub identity: String,
 
-    /// Name of the operator's Deployment, which owns the agents' `DaemonSets`; without it they stay
-    /// when the operator is removed.
-    #[arg(long, env = "OPERATOR_DEPLOYMENT")]
-    pub deployment: Option<String>,
-
-    /// `ConfigMap` with the agents' pod templates: keys director.yaml and real-server.yaml. Without
-    /// it somebody else must run the agents.
+    /// `ConfigMap` with the agents' pod templates: keys director.yaml and real-server.yaml. It owns
+    /// the agents' `DaemonSets`, so they go with it. Without it somebody else must run the agents.
     #[arg(long, env = "AGENT_TEMPLATES_CONFIGMAP")]
     pub agent_templates: Option<String>,
 

@@ -58,8 +58,6 @@ enum RunError {
     Decide(#[from] DecideError),
     #[error(transparent)]
     Write(#[from] WriteError),
-    #[error("the Deployment that owns the agents: {0}")]
-    Owner(#[from] Box<kube::Error>),
 }
 
 /// The loop.
@@ -69,7 +67,6 @@ pub struct Controller {
     metrics: Metrics,
     heartbeat: Heartbeat,
     reporter: Reporter,
-    deployment: Option<String>,
     settings: Settings,
     memory: Memory,
     /// Digests of objects that are written but not watched, by name.
@@ -77,8 +74,8 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A loop over these stores. `identity` names this replica in Events, `deployment` the owner of
-    /// the agents' `DaemonSet`s, `secrets_role` the Role that lets directors read their Secrets.
+    /// A loop over these stores. `identity` names this replica in Events, `secrets_role` the
+    /// Role that lets directors read their Secrets.
     #[must_use]
     pub fn new(
         stores: Stores,
@@ -86,7 +83,6 @@ impl Controller {
         metrics: Metrics,
         heartbeat: Heartbeat,
         identity: String,
-        deployment: Option<String>,
         secrets_role: String,
     ) -> Self {
         Self {
@@ -98,11 +94,7 @@ impl Controller {
                 controller: FIELD_MANAGER.to_owned(),
                 instance: Some(identity),
             },
-            deployment,
-            settings: Settings {
-                secrets_role,
-                owner: None,
-            },
+            settings: Settings { secrets_role },
             memory: Memory::default(),
             written: BTreeMap::new(),
         }
@@ -186,7 +178,6 @@ impl Controller {
         self.memory.pairs.expire(now);
         self.memory.services.expire(now);
         self.memory.real_servers.expire(now);
-        let owner = self.find_owner().await;
         let decision = decide(&world, &self.memory, &self.settings, now)?;
         for (kind, all, rejected) in decision.counts {
             self.metrics.count(kind, all, rejected);
@@ -196,23 +187,9 @@ impl Controller {
         }
         // The steps do not wait for each other's success.
         let plans = self.write_plans(&decision).await;
-        let agents = match owner {
-            Ok(()) => self.write_agents(&decision).await,
-            Err(error) => Err(error),
-        };
+        let agents = self.write_agents(&decision).await;
         let statuses = self.write_statuses(decision, now).await;
         plans.and(agents).and(statuses)
-    }
-
-    /// Looks the owner of the `DaemonSet`s up, once.
-    async fn find_owner(&mut self) -> Result<(), RunError> {
-        if let Some(deployment) = &self.deployment
-            && self.settings.owner.is_none()
-        {
-            let owner = agents::apply::owner(&self.cluster, deployment).await;
-            self.settings.owner = Some(owner.map_err(Box::new)?);
-        }
-        Ok(())
     }
 
     async fn write_plans(&self, decision: &Decision) -> Result<(), RunError> {

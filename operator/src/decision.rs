@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::ObjectReference,
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{Resource, ResourceExt};
@@ -121,8 +120,6 @@ pub struct Decision {
 pub struct Settings {
     /// Name of the Role that lets directors read their Secrets.
     pub secrets_role: String,
-    /// Owner of the `DaemonSet`s.
-    pub owner: Option<OwnerReference>,
 }
 
 /// Decides what is to be written.
@@ -145,7 +142,7 @@ pub fn decide(
         secrets_role: director_pair::apply::secrets_role(world, &settings.secrets_role),
         ..Decision::default()
     };
-    decide_agents(world, settings, &reports, &mut decision)?;
+    decide_agents(world, &reports, &mut decision)?;
 
     let empty = PairReport::default();
     for pair in &world.pairs {
@@ -212,7 +209,6 @@ pub fn decide(
 
 fn decide_agents(
     world: &World,
-    settings: &Settings,
     reports: &BTreeMap<String, PairReport<'_>>,
     decision: &mut Decision,
 ) -> Result<(), DecideError> {
@@ -220,8 +216,7 @@ fn decide_agents(
         return Ok(());
     };
     for agent in Agent::ALL {
-        let owner = settings.owner.as_ref();
-        match template::daemon_set(agent, config_map, &world.namespace, owner) {
+        match template::daemon_set(agent, config_map, &world.namespace) {
             Ok((daemon_set, digest)) => {
                 let value = serde_json::to_value(&daemon_set)?;
                 decision.daemon_sets.push((agent.daemon_set(), value));

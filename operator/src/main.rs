@@ -65,7 +65,6 @@ async fn main() -> anyhow::Result<()> {
         metrics,
         heartbeat,
         args.identity,
-        args.deployment,
         args.secrets_role,
     );
     let watching = tokio::spawn(async move { while watches.next().await.is_some() {} });

@@ -1,26 +1,9 @@
 //! Needs a client: writes the `DaemonSet`s and restarts directors' agents.
 
-use k8s_openapi::{
-    api::{
-        apps::v1::{DaemonSet, Deployment},
-        core::v1::Pod,
-    },
-    apimachinery::pkg::apis::meta::v1::OwnerReference,
-};
-use kube::Resource;
+use k8s_openapi::api::{apps::v1::DaemonSet, core::v1::Pod};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, WriteError};
-
-/// The operator's Deployment as the owner of the `DaemonSet`s, so that they go with it.
-///
-/// # Errors
-/// When the API server refuses or does not answer.
-pub async fn owner(cluster: &Cluster, deployment: &str) -> Result<OwnerReference, kube::Error> {
-    let deployment = cluster.own::<Deployment>().get(deployment).await?;
-    let reference = deployment.controller_owner_ref(&());
-    reference.ok_or_else(|| kube::Error::Service("the operator's Deployment has no UID".into()))
-}
 
 /// Writes a `DaemonSet`.
 ///

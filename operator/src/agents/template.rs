@@ -136,7 +136,7 @@ pub enum TemplateError {
     Json(#[from] serde_json::Error),
 }
 
-/// The `DaemonSet` of an agent, and the digest of its template.
+/// The `DaemonSet` of an agent, owned by the `ConfigMap`, and the digest of its template.
 ///
 /// # Errors
 /// When the template is missing or is none.
@@ -144,7 +144,6 @@ pub fn daemon_set(
     agent: Agent,
     config_map: &ConfigMap,
     namespace: &str,
-    owner: Option<&OwnerReference>,
 ) -> Result<(DaemonSet, String), TemplateError> {
     let key = agent.template_key();
     let name = || config_map.metadata.name.clone().unwrap_or_default();
@@ -191,7 +190,7 @@ pub fn daemon_set(
             name: Some(agent.daemon_set()),
             namespace: Some(namespace.to_owned()),
             labels: Some(labels),
-            owner_references: owner.map(|owner| vec![owner.clone()]),
+            owner_references: owner(config_map).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         spec: Some(DaemonSetSpec {
@@ -206,6 +205,19 @@ pub fn daemon_set(
         status: None,
     };
     Ok((daemon_set, digest))
+}
+
+/// The `ConfigMap` as the owner of the `DaemonSet`s, so that they go with the release. The operator
+/// itself is none: made anew, it would take all agents with it.
+fn owner(config_map: &ConfigMap) -> Option<OwnerReference> {
+    Some(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        name: config_map.metadata.name.clone()?,
+        uid: config_map.metadata.uid.clone()?,
+        controller: None,
+        block_owner_deletion: Some(false),
+    })
 }
 
 /// Adds requirements to every way in which the template lets a node be chosen.

@@ -35,6 +35,7 @@ spec:
     };
     let mut config_map = ConfigMap::default();
     config_map.metadata.name = Some("lvs-agent-templates".to_owned());
+    config_map.metadata.uid = Some("templates-uid".to_owned());
     config_map.data = Some(
         [
             ("director.yaml", "director-agent"),
@@ -114,6 +115,17 @@ fn daemon_sets_select_nodes_by_label_alone() {
             .contains(r#"{"key":"lvs-operator.dev/director","operator":"DoesNotExist"}"#)
     );
     assert!(terms(&real_server).contains("lvs-operator.dev/real-server"));
+    assert_eq!(
+        director["metadata"]["ownerReferences"],
+        serde_json::json!([{
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "name": "lvs-agent-templates",
+            "uid": "templates-uid",
+            "blockOwnerDeletion": false,
+        }]),
+        "not the operator, which may be made anew"
+    );
     let selector = director["spec"]["selector"]["matchLabels"]
         .as_object()
         .unwrap();

@@ -137,7 +137,6 @@ impl Sim {
         self.memory.active_since.update(&self.world, self.now);
         let settings = Settings {
             secrets_role: "lvs-director-secrets".to_owned(),
-            owner: None,
         };
         decide(&self.world, &self.memory, &settings, self.now).unwrap()
     }
