@@ -111,9 +111,9 @@ impl Stores {
     #[must_use]
     pub fn snapshot(&self) -> World {
         let mut world = World {
-            pairs: self.pairs.state(),
-            services: self.services.state(),
-            real_servers: self.real_servers.state(),
+            pairs: living(&self.pairs),
+            services: living(&self.services),
+            real_servers: living(&self.real_servers),
             nodes: by_name(&self.nodes),
             node_plans: by_name(&self.node_plans),
             slices: by_name(&self.slices),
@@ -125,6 +125,17 @@ impl Stores {
         world.sort();
         world
     }
+}
+
+/// Objects that nobody has deleted. A finalizer of somebody else may keep one that is, but who deleted
+/// it wants it out of service.
+fn living<K>(store: &Store<K>) -> Vec<Arc<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let mut objects = store.state();
+    objects.retain(|object| object.meta().deletion_timestamp.is_none());
+    objects
 }
 
 fn by_name<K>(store: &Store<K>) -> std::collections::BTreeMap<String, Arc<K>>
@@ -207,7 +218,23 @@ fn mask(secret: &mut Secret) {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
     use super::*;
+
+    #[test]
+    fn an_object_on_its_way_out_is_not_in_the_snapshot() {
+        let (store, mut writer) = reflector::store::<Secret>();
+        for name in ["stays", "leaves"] {
+            let mut secret = Secret::default();
+            secret.metadata.name = Some(name.to_owned());
+            secret.metadata.deletion_timestamp =
+                (name == "leaves").then_some(Time(Timestamp::UNIX_EPOCH));
+            writer.apply_watcher_event(&watcher::Event::Apply(secret));
+        }
+        let names: Vec<_> = living(&store).iter().map(|s| s.name_any()).collect();
+        assert_eq!(names, ["stays"]);
+    }
 
     #[test]
     fn a_secret_keeps_its_lengths_alone() {
