@@ -42,7 +42,12 @@ impl Secrets {
         before.as_deref() != Some(password)
     }
 
+    /// Forgets all but the wanted password, once that is known: routers go on with the old one until
+    /// then.
     fn retain(&mut self, wanted: Option<&SecretReference>) -> bool {
+        if wanted.is_some_and(|wanted| !self.0.contains_key(wanted)) {
+            return false;
+        }
         let before = self.0.len();
         self.0.retain(|reference, _| Some(reference) == wanted);
         self.0.len() != before
@@ -97,7 +102,10 @@ impl Keeper {
     }
 
     fn set(&self, reference: &SecretReference, password: &[u8]) {
-        self.modify(|secrets| secrets.set(reference, trim(password)));
+        self.modify(|secrets| {
+            let is_other = secrets.set(reference, trim(password));
+            secrets.retain(Some(reference)) || is_other
+        });
     }
 
     fn retain(&self, wanted: Option<&SecretReference>) {
@@ -307,6 +315,9 @@ mod tests {
             move |secrets: &Secrets| secrets.password(&reference(name)).is_some()
         };
         secrets.wait_for(known("one")).await.expect("read");
+        plan.send_replace(Some(bundle(Some("missing"))));
+        tokio::task::yield_now().await;
+        assert!(secrets.borrow().password(&reference("one")).is_some());
         plan.send_replace(Some(bundle(Some("two"))));
         secrets.wait_for(known("two")).await.expect("read");
         assert_eq!(secrets.borrow().password(&reference("one")), None);

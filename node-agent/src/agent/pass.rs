@@ -221,6 +221,7 @@ impl Agent {
         programmed: &BTreeSet<ServiceKey>,
     ) -> (VrrpPlan, Vec<Problem>) {
         let secrets = self.inputs.secrets.borrow();
+        let none = VrrpPlan::default();
         plan::vrrp::plan(
             bundle.plan.director.as_ref(),
             Surroundings {
@@ -228,6 +229,7 @@ impl Agent {
                 secrets: &secrets,
                 services: &self.services,
                 programmed,
+                previous: self.vrrp_plan.as_ref().unwrap_or(&none),
             },
         )
     }

@@ -34,9 +34,13 @@ pub struct Surroundings<'a> {
     pub services: &'a Services,
     /// Services that the kernel has: a VIP is taken when its services are programmed, not before.
     pub programmed: &'a BTreeSet<ServiceKey>,
+    /// What runs now.
+    pub previous: &'a VrrpPlan,
 }
 
-/// The routers that can run, and why the others cannot.
+/// The routers that are to run, and what is wrong. A router that runs and cannot be planned anew,
+/// for example while a new password is on its way, goes on as it is: it ends only when the plan does
+/// not have it any more.
 #[must_use]
 pub fn plan(
     director: Option<&DirectorRole>,
@@ -52,6 +56,8 @@ pub fn plan(
             Ok(vips) => vips,
             Err(message) => {
                 problems.push(problem(instance, reason::NOT_ACCEPTED, &message));
+                let running = running(instance, surroundings.previous);
+                plan.routers.extend(running.cloned());
                 continue;
             }
         };
@@ -61,13 +67,54 @@ pub fn plan(
             if vips.is_empty() {
                 continue;
             }
-            match router(director, instance, family, vips, surroundings) {
+            match router(director, instance, family, &vips, surroundings) {
                 Ok(router) => plan.routers.push(router),
-                Err(problem) => problems.push(problem),
+                Err(problem) => {
+                    problems.push(problem);
+                    let running = running(instance, surroundings.previous)
+                        .find(|router| router.family == family);
+                    plan.routers
+                        .extend(running.and_then(|router| kept(router, director, &vips)));
+                }
             }
         }
     }
     (plan, problems)
+}
+
+/// The routers of an instance that run.
+fn running<'a>(
+    instance: &'a InstancePlan,
+    previous: &'a VrrpPlan,
+) -> impl Iterator<Item = &'a RouterPlan> {
+    previous
+        .routers
+        .iter()
+        .filter(|router| router.instance == instance.name)
+}
+
+/// A router that goes on as it is, but without the VIPs that the plan has taken from it;
+/// `None` if those were all.
+fn kept(
+    running: &RouterPlan,
+    director: &DirectorRole,
+    vips: &BTreeMap<IpAddr, u8>,
+) -> Option<RouterPlan> {
+    let mut router = RouterPlan {
+        drain: is_drained(director),
+        ..running.clone()
+    };
+    router
+        .prefix_lengths
+        .retain(|vip, _| vips.contains_key(vip));
+    let mut config = Config::clone(&router.config);
+    config.virtual_addresses = router.prefix_lengths.keys().copied().collect();
+    let config = config.check().ok()?;
+    Some(RouterPlan { config, ..router })
+}
+
+fn is_drained(director: &DirectorRole) -> bool {
+    director.admin_state != AdminState::Enabled
 }
 
 /// The VIPs of a plan.
@@ -80,23 +127,30 @@ pub fn planned_vips(plan: &VrrpPlan) -> BTreeSet<IpAddr> {
 }
 
 /// The addresses that the services of an instance have in the kernel, and its own, with their
-/// prefix lengths.
+/// prefix lengths. A VIP that is held already stays while one of its ports works: a port that cannot
+/// be added does not take it from the others.
 fn vips(
     instance: &InstancePlan,
     surroundings: Surroundings<'_>,
 ) -> Result<BTreeMap<IpAddr, u8>, String> {
     let mut vips = BTreeMap::new();
+    let held: BTreeSet<IpAddr> = running(instance, surroundings.previous)
+        .flat_map(|router| router.prefix_lengths.keys().copied())
+        .collect();
     for service in surroundings.services.resolved.values() {
         if service.plan.instance != instance.name {
             continue;
         }
         for &vip in &service.addresses {
             let is_of_vip = |key: &ServiceKey| matches!(key, ServiceKey::Address { address, .. } if *address == vip);
-            if service
-                .keys()
-                .filter(is_of_vip)
-                .all(|key| surroundings.programmed.contains(&key))
-            {
+            let mut keys = service.keys().filter(is_of_vip);
+            let is_programmed = |key: ServiceKey| surroundings.programmed.contains(&key);
+            let is_served = if held.contains(&vip) {
+                keys.any(is_programmed)
+            } else {
+                keys.all(is_programmed)
+            };
+            if is_served {
                 vips.insert(vip, host_prefix_length(vip));
             }
         }
@@ -131,7 +185,7 @@ fn router(
     director: &DirectorRole,
     instance: &InstancePlan,
     family: Family,
-    vips: BTreeMap<IpAddr, u8>,
+    vips: &BTreeMap<IpAddr, u8>,
     surroundings: Surroundings<'_>,
 ) -> Result<RouterPlan, Problem> {
     let of_node = |message: String| problem(instance, reason::KERNEL_ERROR, &message);
@@ -139,10 +193,10 @@ fn router(
         .facts
         .select(&instance.interface)
         .map_err(|error| of_node(error.to_string()))?;
-    let own_address = own_address(director, interface, family, &vips).map_err(of_node)?;
+    let own_address = own_address(director, interface, family, vips).map_err(of_node)?;
     let authentication = password(director, surroundings.secrets)
         .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, &message))?;
-    let config = config(director, instance, own_address, authentication, &vips)
+    let config = config(director, instance, own_address, authentication, vips)
         .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?;
     Ok(RouterPlan {
         instance: instance.name.clone(),
@@ -150,8 +204,8 @@ fn router(
         interface_index: interface.index,
         interface_name: interface.name.clone(),
         config,
-        prefix_lengths: vips,
-        drain: director.admin_state != AdminState::Enabled,
+        prefix_lengths: vips.clone(),
+        drain: is_drained(director),
     })
 }
 

@@ -134,7 +134,13 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
                 .problems
                 .iter()
                 .any(|problem| problem.instance.as_ref() == Some(&instance.name));
-            let state = if has_problem {
+            // One that runs goes on while it cannot be planned anew.
+            let is_running = outcome
+                .vrrp_plan
+                .routers
+                .iter()
+                .any(|router| router.instance == instance.name);
+            let state = if has_problem && !is_running {
                 RouterState::Fault
             } else {
                 outcome

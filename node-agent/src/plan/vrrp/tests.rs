@@ -24,6 +24,17 @@ fn of(
     secrets: &Secrets,
     missing: &str,
 ) -> (VrrpPlan, Vec<Problem>) {
+    after(&VrrpPlan::default(), bundle, facts, secrets, missing)
+}
+
+/// The same, while `previous` runs.
+fn after(
+    previous: &VrrpPlan,
+    bundle: &PlanBundle,
+    facts: &NodeFacts,
+    secrets: &Secrets,
+    missing: &str,
+) -> (VrrpPlan, Vec<Problem>) {
     let services = Services::resolve(bundle, &Services::default());
     let keys = services
         .resolved
@@ -37,6 +48,7 @@ fn of(
         secrets,
         services: &services,
         programmed: &programmed,
+        previous,
     };
     plan(bundle.plan.director.as_ref(), surroundings)
 }
@@ -215,9 +227,47 @@ fn a_service_that_waits_for_its_pool_keeps_its_vip_while_the_kernel_has_it() {
             secrets: &Secrets::default(),
             services: &services,
             programmed,
+            previous: &VrrpPlan::default(),
         };
         planned_vips(&plan(bundle.plan.director.as_ref(), surroundings).0)
     };
     assert_eq!(vips(&services.untouched.keys().copied().collect()).len(), 1);
     assert!(vips(&BTreeSet::new()).is_empty());
+}
+
+#[test]
+fn a_router_that_cannot_be_planned_anew_goes_on_as_it_is() {
+    let address = facts(&["192.168.1.129/24"]);
+    let (running, _) = of(
+        &web_director(&json!({})),
+        &address,
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!(running.routers.len(), 1);
+    let with_password = with_director(&json!({"vrrp": {
+        "authentication": {"type": "Simple", "secretRef": {"name": "vrrp"}},
+    }}));
+    for (facts, bundle) in [
+        (&address, &with_password),
+        (&facts(&[]), &web_director(&json!({}))),
+    ] {
+        let (plan, problems) = after(&running, bundle, facts, &secrets(None), "nothing");
+        assert_eq!((&plan, problems.len()), (&running, 1));
+    }
+    let none = with_director(&json!({"instances": []}));
+    let (plan, problems) = after(&running, &none, &address, &secrets(None), "nothing");
+    assert_eq!((plan, problems), (VrrpPlan::default(), vec![]));
+}
+
+#[test]
+fn a_vip_that_is_held_stays_when_a_new_port_fails() {
+    let two_ports = json!({"ports": [{"name": "a", "port": 80}, {"name": "b", "port": 443}]});
+    let facts = facts(&["192.168.1.129/24"]);
+    let (running, _) = of(&web_director(&json!({})), &facts, &secrets(None), "nothing");
+    let bundle = web_director(&two_ports);
+    let (plan, _) = after(&running, &bundle, &facts, &secrets(None), ":443");
+    assert_eq!(plan, running);
+    let (plan, _) = after(&running, &bundle, &facts, &secrets(None), ":");
+    assert_eq!(plan, VrrpPlan::default());
 }
