@@ -60,7 +60,7 @@ impl Allocator {
     /// The VRIDs of a pair's instances. Nothing is claimed yet.
     ///
     /// # Errors
-    /// `VRIDConflict` when an older pair has the number, or when none is left.
+    /// `VRIDConflict` when an older pair or another instance has the number, or when none is left.
     pub fn allocate(&self, pair: &DirectorPair) -> Result<Vrids, Rejection> {
         let mut vrids = Vrids::new();
         for instance in &pair.spec.instances {
@@ -96,11 +96,27 @@ impl Allocator {
         instance: &VrrpInstance,
         vrid: i32,
     ) -> Result<i32, Rejection> {
-        let network = network(pair, instance);
+        let own_network = network(pair, instance);
+        let automatic = pair.spec.instances.iter().find(|other| {
+            other.name != instance.name
+                && other.virtual_router_id.is_none()
+                && recorded(pair, other) == Some(vrid)
+                && overlap(network(pair, other), own_network)
+        });
+        if let Some(other) = automatic {
+            return Err(Rejection::new(
+                reason::VRID_CONFLICT,
+                format!(
+                    "spec.instances[{}].virtualRouterID: {vrid} was allocated to instance {} of the \
+                     same pair, which runs with it; choose another number from 1 to {MAXIMUM}",
+                    instance.name, other.name
+                ),
+            ));
+        }
         match self
             .claims
             .iter()
-            .find(|claim| claim.vrid == vrid && overlap(claim.network, network))
+            .find(|claim| claim.vrid == vrid && overlap(claim.network, own_network))
         {
             None => Ok(vrid),
             Some(claim) => Err(Rejection::new(
@@ -121,11 +137,7 @@ impl Allocator {
         instance: &VrrpInstance,
         own: &Vrids,
     ) -> Result<i32, Rejection> {
-        let recorded = pair
-            .status
-            .iter()
-            .flat_map(|status| &status.instances)
-            .find_map(|status| (status.name == instance.name).then_some(status.virtual_router_id));
+        let recorded = recorded(pair, instance);
         let free = |vrid: &i32| {
             (1..=MAXIMUM).contains(vrid)
                 && self.claims.iter().all(|claim| claim.vrid != *vrid)
@@ -153,6 +165,14 @@ impl Allocator {
                 )
             })
     }
+}
+
+/// The number that an instance has in the status of its pair.
+fn recorded(pair: &DirectorPair, instance: &VrrpInstance) -> Option<i32> {
+    pair.status
+        .iter()
+        .flat_map(|status| &status.instances)
+        .find_map(|status| (status.name == instance.name).then_some(status.virtual_router_id))
 }
 
 /// The network that an instance speaks on, where the specification tells.

@@ -197,3 +197,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_instance_cannot_name_the_vrid_that_its_sibling_was_given() {
+    let mut sim = Sim::converged(&WEB.replace(", virtualRouterID: 51", ""));
+    let given = sim.pair("edge").status.as_ref().unwrap().instances[0].virtual_router_id;
+    for (number, expected) in [(given, "False"), (given % 255 + 1, "True")] {
+        sim.edit_pair("edge", |pair| {
+            pair.spec.instances.truncate(1);
+            let mut second = pair.spec.instances[0].clone();
+            second.name = "second".to_owned();
+            second.virtual_router_id = Some(number);
+            pair.spec.instances.push(second);
+        });
+        sim.converge();
+        let status = sim.pair("edge").status.as_ref().unwrap();
+        let (accepted, reason, _) = condition_of(&status.conditions, "Accepted");
+        assert_eq!(accepted, expected);
+        assert_eq!(reason == "VRIDConflict", expected == "False");
+    }
+}
