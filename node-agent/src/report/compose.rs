@@ -96,6 +96,18 @@ fn programmed(outcome: Outcome<'_>) -> (bool, &'static str, String) {
         let message = "the plan's slices have not all arrived".to_owned();
         return (false, reason::PENDING, message);
     }
+    let lacking = outcome
+        .vrrp
+        .routers
+        .iter()
+        .find(|router| router.state == RouterState::Active && !router.vips_present);
+    if let Some(router) = lacking {
+        let message = format!(
+            "VRRP instance {} is Active, but its interface did not take all of its VIPs",
+            router.instance
+        );
+        return (false, reason::KERNEL_ERROR, message);
+    }
     let planned: BTreeSet<_> = outcome
         .vrrp_plan
         .routers

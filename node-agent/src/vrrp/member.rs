@@ -206,6 +206,31 @@ impl Member {
         self.input(Input::Tick, now, shell);
     }
 
+    /// Tries again what has failed: the interface's socket, and VIPs that the kernel did not take.
+    pub(super) fn retry(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        if self.running && self.socket.is_none() {
+            self.link(true, now, shell);
+        }
+        let failed = self.vips.failed();
+        if failed.is_empty() || self.router.role() != Role::Active {
+            return;
+        }
+        let wanted = self.with_prefixes(&failed);
+        let lifetime = self.lifetime_seconds();
+        let mut told = Vec::new();
+        self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+        for kind in told {
+            self.tell(kind, shell);
+        }
+        let added: Vec<IpAddr> = wanted
+            .iter()
+            .filter(|vip| self.vips.holds(**vip))
+            .map(|vip| vip.address)
+            .collect();
+        self.changed |= self.vips.failed().len() != failed.len();
+        self.announce(&added, shell);
+    }
+
     /// An advertisement with this router's VRID arrived.
     pub(super) fn received(
         &mut self,

@@ -23,7 +23,7 @@ const GROUPS: u32 = 0x1 | 0x10 | 0x100;
 /// Room for the answers to one dump step; the kernel fills at most 32 KiB.
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// Longest batch in one `send`, well below the socket's send buffer.
-const BATCH_BYTES: usize = 60 * 1024;
+pub(super) const BATCH_BYTES: usize = 60 * 1024;
 /// Notices may pile up while the thread works; each costs about 1 KiB.
 const RECEIVE_BUFFER_BYTES: usize = 1024 * 1024;
 

@@ -87,10 +87,10 @@ impl VrrpThread {
             // Packets before timers: a thread that was late must not take that for a silent peer.
             self.take_packets()?;
             self.take_commands()?;
-            self.serve_timers()?;
+            self.serve_timers();
             self.take_notices()?;
             self.reap()?;
-            self.publish()?;
+            self.publish();
             if self.stopping && self.members.is_empty() {
                 return Ok(());
             }
@@ -310,23 +310,28 @@ impl VrrpThread {
         Ok(())
     }
 
-    fn serve_timers(&mut self) -> io::Result<()> {
+    fn serve_timers(&mut self) {
         let now = clock();
         let Self {
             links,
             netlink,
             packets,
             members,
+            refresh,
             ..
         } = self;
         let mut shell = shell(links, netlink, packets);
-        for member in members {
+        for member in members.iter_mut() {
             if let Some(due) = member.next_deadline().filter(|due| *due <= now) {
                 shell.metrics.late(now.saturating_since(due));
                 member.tick(now, &mut shell);
             }
         }
-        self.refresh.send_if_due(now, &mut self.netlink)
+        if refresh.send_if_due(now, shell.netlink, shell.metrics) {
+            for member in members {
+                member.retry(now, &mut shell);
+            }
+        }
     }
 
     /// Drops routers that have ended. One that the plan has again meanwhile starts anew.
@@ -341,16 +346,17 @@ impl VrrpThread {
     }
 
     /// Tells of what changed in this turn.
-    fn publish(&mut self) -> io::Result<()> {
+    fn publish(&mut self) {
         // Not `any`: every member's mark is to be taken.
         for member in &mut self.members {
             self.refresh.outdated |= member.take_changed();
         }
         if !self.refresh.outdated {
-            return Ok(());
+            return;
         }
         self.refresh.encode(&self.members);
-        self.refresh.send_if_due(clock(), &mut self.netlink)?;
+        self.refresh
+            .send_if_due(clock(), &mut self.netlink, &self.links.metrics);
         let mut routers: Vec<_> = self.members.iter().map(Member::report).collect();
         routers.sort_by(|a, b| (&a.instance, a.family).cmp(&(&b.instance, b.family)));
         let report = VrrpReport { routers };
@@ -359,7 +365,6 @@ impl VrrpThread {
             *current = report;
             modified
         });
-        Ok(())
     }
 
     fn wait(&mut self) -> io::Result<()> {

@@ -17,6 +17,8 @@ pub(super) struct Vips {
     held: BTreeMap<IpAddr, Vip>,
     /// Wanted, but present as somebody else's.
     foreign: BTreeMap<IpAddr, Vip>,
+    /// Wanted, but the kernel did not take them: tried again with each refresh.
+    failed: BTreeMap<IpAddr, Vip>,
 }
 
 impl Vips {
@@ -33,6 +35,11 @@ impl Vips {
     /// VIPs that somebody else put on the interface.
     pub(super) fn foreign(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.foreign.keys().copied()
+    }
+
+    /// VIPs that the kernel did not take.
+    pub(super) fn failed(&self) -> Vec<IpAddr> {
+        self.failed.keys().copied().collect()
     }
 
     /// Whether the interface has all of `addresses`, whoever put them there.
@@ -76,7 +83,13 @@ impl Vips {
         let failed = match netlink.apply(&changes) {
             Ok(failed) => failed,
             Err(error) => {
-                told.push(cannot("add VIPs", &error));
+                let mut is_news = false;
+                for vip in changes.iter().map(Change::vip) {
+                    is_news |= self.failed.insert(vip.address, vip).is_none();
+                }
+                if is_news {
+                    told.push(cannot("add VIPs", &error));
+                }
                 return;
             }
         };
@@ -92,6 +105,7 @@ impl Vips {
                 (_, None) => {
                     self.held.insert(vip.address, vip);
                     self.foreign.remove(&vip.address);
+                    self.failed.remove(&vip.address);
                     told.push(VrrpEventKind::VipAdded(vip.address, vip.prefix_length));
                 }
                 (_, Some(error)) if error.raw_os_error() == Some(libc::EEXIST) => {
@@ -99,12 +113,17 @@ impl Vips {
                         present.get_or_insert_with(|| netlink.addresses().unwrap_or_default());
                     self.found(vip, present, told);
                 }
-                (_, Some(error)) => told.push(cannot("add a VIP", &error)),
+                (_, Some(error)) => {
+                    if self.failed.insert(vip.address, vip).is_none() {
+                        told.push(cannot("add a VIP", &error));
+                    }
+                }
             }
         }
     }
 
     fn found(&mut self, vip: Vip, present: &[KernelAddress], told: &mut Vec<VrrpEventKind>) {
+        self.failed.remove(&vip.address);
         let ours = present
             .iter()
             .any(|address| address.vip == vip && address.is_ours(true));
@@ -125,6 +144,7 @@ impl Vips {
         let mut changes = Vec::new();
         for address in addresses {
             self.foreign.remove(address);
+            self.failed.remove(address);
             if let Some(vip) = self.held.remove(address) {
                 changes.push(Change::Delete { vip });
             }
@@ -177,6 +197,7 @@ impl Vips {
                 Some((_, error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
                 Some((_, error)) => {
                     self.held.remove(&vip.address);
+                    self.failed.insert(vip.address, vip);
                     told.push(cannot("add a VIP again", &error));
                     false
                 }

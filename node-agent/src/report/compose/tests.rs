@@ -188,3 +188,28 @@ fn long_messages_are_cut_between_characters() {
     );
     assert_eq!(shortened("short".into()), "short");
 }
+
+#[test]
+fn a_plan_is_not_applied_while_an_active_router_lacks_vips() {
+    let mut case = settled(web_director(&json!({})));
+    let mut lacking = router("default", RouterState::Active);
+    lacking.vips_present = false;
+    case.vrrp.routers = vec![lacking];
+    assert_eq!(programmed_message(&case), (false, "KernelError"));
+}
+
+fn programmed_message(case: &Case) -> (bool, &'static str) {
+    let vrrp_plan = VrrpPlan {
+        routers: Vec::new(),
+    };
+    let planned = programmed(Outcome {
+        bundle: &case.bundle,
+        is_settled: true,
+        problems: &[],
+        errors: &[],
+        vrrp_plan: &vrrp_plan,
+        vrrp: &case.vrrp,
+        health: &case.health,
+    });
+    (planned.0, planned.1)
+}
