@@ -176,7 +176,7 @@ pub fn decide(
             .services
             .extend(difference(&**service, old, status));
     }
-    let usage = real_server::status::Usage::new(&verdicts, &reports);
+    let usage = real_server::status::Usage::new(&current, &verdicts, &reports);
     for real_server in &world.real_servers {
         let uid = real_server.metadata.uid.as_deref();
         let old = memory.real_servers.latest(uid, real_server.status.as_ref());

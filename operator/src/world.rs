@@ -179,6 +179,13 @@ impl<'a> Current<'a> {
         self.pools.get(&(pair, name)).copied()
     }
 
+    /// Members of all pools, each with the pair that carries it.
+    pub fn members(&self) -> impl Iterator<Item = (&'a str, &'a MemberPlan)> {
+        self.pools
+            .iter()
+            .flat_map(|((pair, _), members)| members.iter().map(move |member| (*pair, member)))
+    }
+
     /// Members of a virtual service that get connections, as address and port.
     #[must_use]
     pub fn admitted(&self, key: &str) -> BTreeSet<(&'a str, i32)> {

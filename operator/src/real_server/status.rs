@@ -19,7 +19,7 @@ use crate::{
     pipeline::{Plans, Verdicts},
     rejection::Rejection,
     virtual_service::pools::Pool,
-    world::{World, key},
+    world::{Current, World, key},
 };
 
 /// How virtual services use real servers, by `namespace/name` of the real server.
@@ -27,12 +27,20 @@ use crate::{
 pub struct Usage {
     services: BTreeMap<String, i32>,
     failures: BTreeMap<String, String>,
+    /// Pairs that balance to an address, and whether one of them gives it a weight.
+    carriers: BTreeMap<String, (BTreeSet<String>, bool)>,
+    /// Pairs with directors that have not taken over their plan.
+    unsettled: BTreeSet<String>,
 }
 
 impl Usage {
     /// Counts virtual services, and finds what the Active Routers' checks say of each address.
     #[must_use]
-    pub fn new(verdicts: &Verdicts, reports: &BTreeMap<String, PairReport<'_>>) -> Self {
+    pub fn new(
+        current: &Current<'_>,
+        verdicts: &Verdicts,
+        reports: &BTreeMap<String, PairReport<'_>>,
+    ) -> Self {
         let mut failures = BTreeMap::new();
         for ((_, service), backends) in reports.values().flat_map(|report| &report.unhealthy) {
             for backend in backends {
@@ -74,7 +82,44 @@ impl Usage {
                 *services.entry(key.to_owned()).or_default() += count;
             }
         }
-        Self { services, failures }
+        let mut carriers: BTreeMap<String, (BTreeSet<String>, bool)> = BTreeMap::new();
+        for (pair, member) in current.members() {
+            let (pairs, weighted) = carriers.entry(member.address.clone()).or_default();
+            pairs.insert(pair.to_owned());
+            *weighted |= member.weight > 0;
+        }
+        let unsettled = reports
+            .iter()
+            .filter(|(_, PairReport { progress, .. })| {
+                !progress.waiting.is_empty() || !progress.failing.is_empty()
+            })
+            .map(|(pair, _)| pair.clone())
+            .collect();
+        Self {
+            services,
+            failures,
+            carriers,
+            unsettled,
+        }
+    }
+}
+
+impl Usage {
+    /// Why an address may get connections still.
+    fn pending(&self, address: &str) -> Option<String> {
+        let carriers = self.carriers.get(address);
+        if carriers.is_some_and(|(_, weighted)| *weighted) {
+            return Some(format!("a virtual service gives {address} a weight still"));
+        }
+        // Which pairs had an address that is in no plan any more, nothing tells.
+        let pair = self
+            .unsettled
+            .iter()
+            .find(|pair| carriers.is_none_or(|(pairs, _)| pairs.contains(*pair)))?;
+        Some(format!(
+            "waiting for the directors of DirectorPair {pair}; kubectl describe directorpair {pair} \
+             shows how far they are"
+        ))
     }
 }
 
@@ -133,7 +178,7 @@ pub fn status(
             needed.push(condition::HEALTHY);
         }
         conditions.set(condition::HEALTHY, health);
-        if let Some(drained) = drained(valid) {
+        if let Some(drained) = drained(valid, usage) {
             conditions.set(condition::DRAINED, drained);
         }
     }
@@ -237,15 +282,22 @@ fn health(real_server: &ValidatedRealServer, services: i32, usage: &Usage) -> Fi
     }
 }
 
-fn drained(real_server: &ValidatedRealServer) -> Option<Finding> {
+fn drained(real_server: &ValidatedRealServer, usage: &Usage) -> Option<Finding> {
     let (reason, state) = match real_server.admin_state {
         RealServerAdminState::Enabled => return None,
         RealServerAdminState::Drain => (reason::DRAINING, "Drain"),
         RealServerAdminState::Maintenance => (reason::MAINTENANCE, "Maintenance"),
         RealServerAdminState::Disabled => (reason::DISABLED, "Disabled"),
     };
-    Some(Finding::yes(
-        reason,
-        format!("adminState is {state}: it gets no new connections"),
-    ))
+    let pending = real_server
+        .addresses
+        .iter()
+        .find_map(|address| usage.pending(&address.to_string()));
+    Some(match pending {
+        Some(message) => Finding::no(reason::PENDING, format!("adminState is {state}: {message}")),
+        None => Finding::yes(
+            reason,
+            format!("adminState is {state}: it gets no new connections"),
+        ),
+    })
 }

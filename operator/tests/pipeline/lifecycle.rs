@@ -286,3 +286,27 @@ fn the_last_real_server_of_a_family_leaves_a_running_service() {
     assert_eq!((resolved, reason), ("False", "MixedFamily"));
     assert!(message.contains("2001:db8::222"), "{message}");
 }
+
+#[test]
+fn a_real_server_is_drained_when_its_directors_have_confirmed_it() {
+    let mut sim = Sim::converged(WEB);
+    sim.edit_real_server("default/web-2", |real_server| {
+        real_server.spec.admin_state = RealServerAdminState::Drain;
+    });
+    let drained = |sim: &Sim| {
+        let status = sim.real_server("default/web-2").status.as_ref().unwrap();
+        let (status, reason, _) = condition_of(&status.conditions, "Drained");
+        (status.to_owned(), reason.to_owned())
+    };
+    let pending = ("False".to_owned(), "Pending".to_owned());
+    sim.operate();
+    assert_eq!(drained(&sim), pending, "its weight is in the slices");
+    sim.operate();
+    assert_eq!(drained(&sim), pending, "the directors are at work");
+    sim.agent("lb-2");
+    sim.operate();
+    assert_eq!(drained(&sim), pending, "one of two has confirmed");
+    sim.agent("lb-1");
+    sim.operate();
+    assert_eq!(drained(&sim), ("True".to_owned(), "Draining".to_owned()));
+}
