@@ -76,7 +76,11 @@ impl Member {
             age = Some(age.map_or(since, |age: Duration| age.max(since)));
             member.vips.adopt(address);
         }
-        let resumes = age.is_some_and(|age| age < member.plan.config.resume_within());
+        let resumes = age.is_some_and(|age| {
+            // The last advertisement may be as much older than the last refresh.
+            let config = &member.plan.config;
+            age + config.advertisement_interval.duration() < config.resume_within()
+        });
         if member.plan.drain {
             member.input(Input::Drain(true), now, shell);
         }
@@ -172,14 +176,18 @@ impl Member {
         self.life == Life::Stopped
     }
 
-    /// VIPs to refresh, with their lifetime and how often: none unless Active.
+    /// VIPs to refresh, with their lifetime and how often: none unless Active. `Some` also while the
+    /// socket is to be opened again, which goes with the refreshes.
     pub(super) fn refreshes(&self) -> Option<(Duration, u32, impl Iterator<Item = Vip> + '_)> {
-        if self.router.role() != Role::Active {
+        let is_active = self.router.role() == Role::Active;
+        let is_to_be_opened = self.running && self.socket.is_none();
+        if !is_active && !is_to_be_opened {
             return None;
         }
         let interval = self.plan.config.advertisement_interval.duration();
         let interval = interval.clamp(SHORTEST_REFRESH, LONGEST_REFRESH);
-        Some((interval, self.lifetime_seconds(), self.vips.held()))
+        let held = self.vips.held().filter(move |_| is_active);
+        Some((interval, self.lifetime_seconds(), held))
     }
 
     fn lifetime_seconds(&self) -> u32 {
@@ -252,7 +260,14 @@ impl Member {
             let known = self.socket.is_some();
             // Its hardware address may be new even if the link is not.
             self.open(shell);
-            if !known && self.socket.is_some() {
+            if self.fault.is_some() {
+                // As long as there is a socket, the router can say that it leaves.
+                if known {
+                    self.input(Input::InterfaceDown, now, shell);
+                }
+                self.socket = None;
+                self.port = None;
+            } else if !known {
                 self.input(Input::InterfaceUp, now, shell);
             }
         } else if self.running || self.socket.is_some() {
@@ -270,9 +285,12 @@ impl Member {
         self.running = true;
         self.changed = true;
         let opened = self.open_sockets();
-        self.fault = opened.as_ref().err().map(ToString::to_string);
-        if let Err(error) = opened {
-            self.socket = None;
+        let fault = opened.as_ref().err().map(ToString::to_string);
+        let is_news = fault != self.fault;
+        self.fault = fault;
+        if let Err(error) = opened
+            && is_news
+        {
             let kind = VrrpEventKind::Failed {
                 action: "use the interface",
                 error: error.to_string(),
