@@ -67,7 +67,10 @@ impl PlanSender {
             return;
         }
         let bundle = Arc::new(bundle);
-        if let Some(mut store) = self.store.take() {
+        // A restart knows no earlier plan that would make good for missing slices.
+        if bundle.has_its_slices()
+            && let Some(mut store) = self.store.take()
+        {
             let kept = Arc::clone(&bundle);
             let saving = tokio::task::spawn_blocking(move || {
                 let saved = store.save(&kept);
