@@ -76,11 +76,7 @@ impl Member {
             age = Some(age.map_or(since, |age: Duration| age.max(since)));
             member.vips.adopt(address);
         }
-        let resumes = age.is_some_and(|age| {
-            // The last advertisement may be as much older than the last refresh.
-            let config = &member.plan.config;
-            age + config.advertisement_interval.duration() < config.resume_within()
-        });
+        let resumes = age.is_some_and(|age| age < member.plan.config.resume_within());
         if member.plan.drain {
             member.input(Input::Drain(true), now, shell);
         }
