@@ -50,6 +50,8 @@ impl AgentLock {
                     .write(true)
                     .open(&path)
             })
+            // A disk that has become read-only locks as well.
+            .or_else(|error| File::open(&path).map_err(|_unspecific| error))
             .map_err(|source| LockError::Open {
                 path: path.clone(),
                 source,

@@ -71,8 +71,8 @@ impl Store {
     /// Opens `directory`, creating it if missing, and reads the newest plan that is whole.
     ///
     /// # Errors
-    /// When the directory cannot be created or read. A corrupt file is not an error: it is logged
-    /// and the revision before it is used.
+    /// When the directory cannot be created. A file that is corrupt or cannot be read is not an
+    /// error: it is logged and the revision before it is used.
     pub fn open(directory: &Path) -> Result<(Self, Option<PlanBundle>), StoreError> {
         fs::create_dir_all(directory).map_err(|source| StoreError::File {
             action: "create",
@@ -85,12 +85,9 @@ impl Store {
             let contents = match fs::read(&path) {
                 Ok(contents) => contents,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(source) => {
-                    return Err(StoreError::File {
-                        action: "read",
-                        path,
-                        source,
-                    });
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "plan on disk is not used");
+                    continue;
                 }
             };
             match decode(&contents) {
