@@ -1,7 +1,8 @@
 //! `DirectorPair`: which nodes are directors, and how they fail over.
 //!
-//! `dereference` → `validate` (with [`vrid`]) → `compile` → `apply` → `status`.
+//! `dereference` → `validate` (with [`vrid`] and [`addresses`]) → `compile` → `apply` → `status`.
 
+pub mod addresses;
 pub mod apply;
 pub mod compile;
 pub mod dereference;

@@ -165,6 +165,13 @@ impl<'a> Current<'a> {
         self.services.get(key).copied()
     }
 
+    /// Plans of all virtual services, each with its key and the pair that carries it.
+    pub fn services(&self) -> impl Iterator<Item = (&'a str, &'a str, &'a ServicePlan)> {
+        self.services
+            .iter()
+            .map(|(key, (pair, service))| (*key, *pair, *service))
+    }
+
     /// Plans of all virtual services that a pair carries.
     pub fn services_of(&self, pair: &str) -> impl Iterator<Item = &'a ServicePlan> {
         self.services

@@ -9,6 +9,7 @@ use lvs_crds::v1alpha1::{
 };
 
 use super::{
+    addresses::Addresses,
     dereference::{self, References, SecretLookup},
     vrid::{Allocator, Vrids},
 };
@@ -82,11 +83,14 @@ impl PairVerdicts {
 pub fn validate_all(world: &World) -> PairVerdicts {
     let mut verdicts = PairVerdicts::default();
     let mut allocator = Allocator::new(world);
+    let mut addresses = Addresses::new(world);
     let (running, new): (Vec<_>, Vec<_>) =
         world.pairs.iter().partition(|pair| is_running(world, pair));
     for pair in running.into_iter().chain(new) {
         let references = dereference::dereference(world, pair);
-        let verdict = validate(pair, references, &allocator, &verdicts.director_of);
+        let name = pair.name_any();
+        let verdict = validate(pair, references, &allocator, &verdicts.director_of)
+            .and_then(|it| addresses.claim(&name, &it.instances).map(|()| it));
         let held = match &verdict {
             Ok(validated) => validated
                 .instances
@@ -97,7 +101,6 @@ pub fn validate_all(world: &World) -> PairVerdicts {
             Err(_) => recorded_vrids(pair),
         };
         allocator.claim(pair, &held);
-        let name = pair.name_any();
         let nodes: Vec<String> = match &verdict {
             Ok(validated) => validated
                 .directors
@@ -112,7 +115,7 @@ pub fn validate_all(world: &World) -> PairVerdicts {
                 .entry(node)
                 .or_insert_with(|| name.clone());
         }
-        verdicts.pairs.insert(pair.name_any(), verdict);
+        verdicts.pairs.insert(name, verdict);
     }
     verdicts
 }

@@ -99,6 +99,47 @@ fn a_vip_moves_with_one_instance() {
 }
 
 #[test]
+fn an_address_of_an_instance_is_nobody_elses() {
+    let pair = |name: &str, addresses: [&str; 2]| {
+        format!(
+            "
+---
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {{name: {name}}}
+spec:
+  directors: [{{nodeName: web-1}}]
+  interface: {{name: eth0}}
+  instances:
+  - {{name: a, addresses: [{{address: {}}}]}}
+  - {{name: b, addresses: [{{address: {}}}]}}
+",
+            addresses[0], addresses[1]
+        )
+    };
+    for (addresses, accepted) in [
+        (["10.0.0.1", "10.0.0.2"], "Accepted"),
+        (["10.0.0.1", "10.0.0.1"], "VIPConflict"),
+        (["10.0.0.1", "192.168.1.222"], "VIPConflict"),
+    ] {
+        let mut sim = Sim::converged(WEB);
+        sim.apply(&pair("second", addresses));
+        sim.converge();
+        let conditions = sim.pair("second").status.clone().unwrap().conditions;
+        assert_eq!(
+            condition_of(&conditions, "Accepted").1,
+            accepted,
+            "{addresses:?}"
+        );
+        assert_eq!(
+            self::accepted(&sim, "default/web").0,
+            "True",
+            "the one that runs"
+        );
+    }
+}
+
+#[test]
 fn pairs_on_networks_that_do_not_meet_may_use_one_virtual_router_id() {
     let pair = |name: &str, node: &str, subnet: &str| {
         format!(
