@@ -32,6 +32,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Directive that keeps the Kubernetes client from telling of every attempt.
 const CLIENT_SILENCE: &str = "kube_client::client::builder=off";
+/// Time until the admin port is tried again.
+const ADMIN_PAUSE: Duration = Duration::from_secs(2);
 /// How many Events and repairs may wait for the API server.
 const NOTICES: usize = 256;
 /// Threads for the few calls that block: files and name resolution.
@@ -146,9 +148,11 @@ async fn work(
     };
     let admin_address = args.admin_address;
     tokio::spawn(async move {
-        // Traffic matters more than its metrics.
-        if let Err(error) = admin::serve(admin_address, admin).await {
+        // Traffic matters more than its metrics. But a predecessor may have the port still, and the kubelet
+        // restarts an agent that it cannot ask.
+        while let Err(error) = admin::serve(admin_address, admin.clone()).await {
             tracing::error!(%error, %admin_address, "health and metrics are not served");
+            tokio::time::sleep(ADMIN_PAUSE).await;
         }
     });
 

@@ -47,18 +47,27 @@ impl Agent {
     pub(super) async fn reconcile(&mut self, bundle: &Arc<PlanBundle>) -> Next {
         let mut findings = Findings::default();
         self.kernel.look();
+        let mut is_contested = false;
         for _ in 0..ROUNDS {
             findings.problems.clear();
-            let go_on = match self.round(bundle, &mut findings).await {
+            is_contested = match self.round(bundle, &mut findings).await {
                 Ok(go_on) => go_on,
                 Err(error) => {
                     findings.errors.push(error.to_string());
                     false
                 }
             };
-            if !go_on {
+            if !is_contested {
                 break;
             }
+        }
+        if is_contested {
+            // Racing it would cost a CPU and win nothing.
+            findings.problems.push(Problem::of_node(
+                "another program changes the IPVS table, the addresses or the sysctls as fast as they are \
+                 repaired; the metric lvs_agent_ops_total says which, stop that program"
+                    .to_owned(),
+            ));
         }
         if !findings.is_settled {
             self.settled = None;
@@ -75,7 +84,7 @@ impl Agent {
         let report = self.report(bundle, &findings);
         let is_waiting = !findings.is_settled;
         self.publish(report);
-        match (findings.errors.is_empty(), is_waiting) {
+        match (findings.errors.is_empty() && !is_contested, is_waiting) {
             (false, _) => Next::Retry,
             (true, true) => Next::Soon,
             (true, false) => Next::Wait,
