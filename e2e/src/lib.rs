@@ -13,6 +13,7 @@
 
 pub mod cluster;
 pub mod eventually;
+pub mod gap;
 pub mod ipvs;
 pub mod kubectl;
 pub mod scenario;

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::{Cluster, THREE_SERVICES};
 use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::gap::gap;
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 use lvs_lab::serve::Protocol;
-use lvs_lab::traffic::{Load, Report, RunningTraffic, Traffic};
+use lvs_lab::traffic::{Load, RunningTraffic, Traffic};
 
 const WEB: (&str, u16, Protocol) = ("172.28.14.227", 8080, Protocol::Http);
 const MAIL: (&str, u16, Protocol) = ("172.28.14.228", 25, Protocol::Smtp);
@@ -305,11 +306,4 @@ fn begin(cluster: &Cluster, service: (&str, u16, Protocol)) -> Result<RunningTra
         report.per_server().values().sum::<usize>() >= 20
     })?;
     Ok(running)
-}
-
-fn gap(report: &Report) -> Result<Duration> {
-    Ok(report
-        .longest_silence()
-        .context("there were no answers")?
-        .length)
 }

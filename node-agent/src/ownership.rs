@@ -1,7 +1,7 @@
 //! What this agent put into the kernel, or may have: kept on disk, so that a later release removes
 //! exactly that. Pure; [`mod@file`] reads and writes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use lvs_ipvs::{Protocol, ServiceKey, SyncRole};
@@ -203,15 +203,6 @@ impl Ownership {
             SyncRole::Master => self.runs_master_daemon = runs,
             SyncRole::Backup => self.runs_backup_daemon = runs,
         }
-    }
-
-    /// Values that sysctls get back when they are not planned any more.
-    #[must_use]
-    pub fn originals(&self) -> BTreeMap<&Sysctl, &RecordedSysctl> {
-        self.sysctls
-            .iter()
-            .map(|recorded| (&recorded.sysctl, recorded))
-            .collect()
     }
 }
 

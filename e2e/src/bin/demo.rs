@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use lvs_e2e::cluster::{Cluster, DIRECT_ROUTING};
+use lvs_e2e::gap::gap;
 use lvs_lab::Topology;
-use lvs_lab::traffic::{Report, RunningTraffic, Traffic};
+use lvs_lab::traffic::{RunningTraffic, Traffic};
 
 const NAME: &str = "demo";
 const VIP: &str = "192.168.1.222";
@@ -147,20 +148,11 @@ fn director_dies(cluster: &Cluster, traffic: &RunningTraffic) -> Result<Vec<Row>
     cluster.wait_ready(60)?;
     println!("\n{}", cluster.kubectl.ok(&["get", "lvs", "-A"])?);
     Ok(vec![
-        ("failover: longest gap", gap(&failover)?),
+        ("failover: longest gap", milliseconds(gap(&failover)?)),
         ("failover: requests failed", failover.failed().to_string()),
-        ("failback: longest gap", gap(&failback)?),
+        ("failback: longest gap", milliseconds(gap(&failback)?)),
         ("failback: requests failed", failback.failed().to_string()),
     ])
-}
-
-fn gap(report: &Report) -> Result<String> {
-    Ok(milliseconds(
-        report
-            .longest_silence()
-            .context("there were no answers")?
-            .length,
-    ))
 }
 
 fn milliseconds(duration: Duration) -> String {

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_e2e::cluster::{Cluster, NAMESPACE};
 use lvs_e2e::eventually::throughout;
-use lvs_lab::traffic::{Report, RunningTraffic};
+use lvs_e2e::gap::gap;
+use lvs_lab::traffic::RunningTraffic;
 
 use super::real_servers::traffic;
 use super::{OTHER, PREFERRED, VIP};
@@ -124,14 +125,6 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
         "the failback failed requests:\n{report}"
     );
     Ok(())
-}
-
-/// The longest time without an answer.
-pub(crate) fn gap(report: &Report) -> Result<Duration> {
-    Ok(report
-        .longest_silence()
-        .context("there were no answers")?
-        .length)
 }
 
 /// At every moment that is looked at, exactly this director has the VIP.

@@ -36,6 +36,20 @@ pub(crate) fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
     Ok(running)
 }
 
+/// Waits until the preferred director's kernel has web-1 at this weight.
+pub(crate) fn wait_weight(cluster: &Cluster, wanted: u32, within: Duration) -> Result<Duration> {
+    let what = format!("web-1 has weight {wanted} in the kernel");
+    let ((), took) = eventually(&what, within, || {
+        let table = cluster.table(PREFERRED)?;
+        ensure!(
+            weight(&table, SERVICE, "192.168.1.130:80") == Some(wanted),
+            "{table:?}"
+        );
+        Ok(())
+    })?;
+    Ok(took)
+}
+
 pub(crate) fn split_evenly(cluster: &Cluster) -> Result<()> {
     let load = Traffic::http(target()?)
         .load(Load::Concurrency(10))
@@ -78,14 +92,7 @@ pub(crate) fn patched_weight(cluster: &Cluster) -> Result<()> {
     };
     patch(5)?;
     // From the moment that the API has the change.
-    let ((), took) = eventually("the kernel has weight 5", Duration::from_secs(1), || {
-        let table = cluster.table(PREFERRED)?;
-        ensure!(
-            weight(&table, SERVICE, "192.168.1.130:80") == Some(5),
-            "{table:?}"
-        );
-        Ok(())
-    })?;
+    let took = wait_weight(cluster, 5, Duration::from_secs(1))?;
     println!("weight in the kernel {} ms after kubectl", took.as_millis());
     let after = cluster.operations(PREFERRED)?;
     let new = after
@@ -96,14 +103,7 @@ pub(crate) fn patched_weight(cluster: &Cluster) -> Result<()> {
         "one operation was wanted, the agent did {new:?}"
     );
     patch(1)?;
-    eventually("the kernel has weight 1", Duration::from_secs(5), || {
-        let table = cluster.table(PREFERRED)?;
-        ensure!(
-            weight(&table, SERVICE, "192.168.1.130:80") == Some(1),
-            "{table:?}"
-        );
-        Ok(())
-    })?;
+    wait_weight(cluster, 1, Duration::from_secs(5))?;
     let report = traffic.stop()?;
     ensure!(report.failed() == 0, "requests failed:\n{report}");
     Ok(())
@@ -113,14 +113,7 @@ pub(crate) fn dead_and_back(cluster: &Cluster) -> Result<()> {
     let traffic = traffic(cluster)?;
     cluster.stop_server("web-1", 80)?;
     let died = Instant::now();
-    eventually("web-1 has weight 0", DETECTED, || {
-        let table = cluster.table(PREFERRED)?;
-        ensure!(
-            weight(&table, SERVICE, "192.168.1.130:80") == Some(0),
-            "{table:?}"
-        );
-        Ok(())
-    })?;
+    wait_weight(cluster, 0, DETECTED)?;
     let out = Instant::now();
     traffic.wait_until(Duration::from_secs(10), |report| {
         report.since(out).requests.len() >= 200

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
-use lvs_e2e::ipvs::weight;
 
 use super::failover::{ACTIVE_DOWN_INTERVAL, stays};
-use super::real_servers::traffic;
+use super::real_servers::{traffic, wait_weight};
 use super::{OTHER, PREFERRED, SERVICE, VIP};
 
 pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
@@ -19,14 +18,7 @@ pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
     // Checks.
     cluster.stop_server("web-1", 80)?;
     let died = Instant::now();
-    eventually("web-1 has weight 0", Duration::from_secs(6), || {
-        let table = cluster.table(PREFERRED)?;
-        ensure!(
-            weight(&table, SERVICE, "192.168.1.130:80") == Some(0),
-            "{table:?}"
-        );
-        Ok(())
-    })?;
+    wait_weight(cluster, 0, Duration::from_secs(6))?;
     cluster.start_server("web-1", 80)?;
 
     // A restart from disk, of the director that is Backup.
