@@ -36,17 +36,18 @@ hostname "$NODE"
 echo 100 >/proc/sys/vm/dirty_expire_centisecs
 echo 100 >/proc/sys/vm/dirty_writeback_centisecs
 
-ip -batch - <<IP
-link set lo up
-link set vec0 name eth0
-link set vec1 name mgmt0
-link set eth0 up
-link set mgmt0 up
-address add $ADDRESS/$PREFIX_LENGTH dev eth0
-address add $ADDRESS6/64 dev eth0 nodad
-address add $MANAGEMENT/24 dev mgmt0
-route add default via $GATEWAY
-IP
+{
+    echo link set lo up
+    card=0
+    while read -r name mtu address address6; do
+        printf '%s\n' "link set vec$card name $name" "link set $name mtu $mtu up" \
+            "address add $address dev $name" "address add $address6 dev $name nodad"
+        card=$((card + 1))
+    done <<<"$CARDS"
+    printf '%s\n' "link set vec$card name mgmt0" "link set mgmt0 up" "address add $MANAGEMENT/24 dev mgmt0"
+    # Kubernetes Services and pods: also where the default route leads elsewhere.
+    printf 'route add %s via %s\n' 10.96.0.0/16 "$CONTROL" 10.244.0.0/16 "$CONTROL" default "$GATEWAY"
+} | ip -batch -
 # The command channel has a network card of its own, so that a cut data cable leaves it working.
 keep() {
     local log=$1
@@ -61,9 +62,8 @@ keep /var/log/channel.log "$LAB" guest --listen "$MANAGEMENT:$CHANNEL_PORT" &
 
 # shellcheck disable=SC2046 # one word per module
 modprobe -a $(cd /lib/modules/*/kernel/net/netfilter/ipvs && printf '%s\n' ./*.ko | sed 's|^\./||; s|\.ko$||') \
-    veth bridge br_netfilter dummy macvlan ipip fou sch_netem ifb act_mirred cls_matchall \
+    veth bridge br_netfilter dummy macvlan ipip fou ip_gre nlmon sctp sch_netem ifb act_mirred cls_matchall \
     iptable_mangle ip6table_mangle iptable_filter iptable_nat xt_mark xt_multiport xt_comment
-echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables
 # The kubelet wants a clock rate, which this kernel does not tell.
 { cat /proc/cpuinfo; echo 'cpu MHz		: 2000.000'; } >/run/cpuinfo

@@ -49,7 +49,7 @@ enum Command {
     Up {
         #[command(flatten)]
         which: Which,
-        /// s1, s2 or a YAML file.
+        /// s1, s2, s3, s4, s8 or a YAML file.
         #[arg(long, default_value = "s1")]
         topology: String,
         /// An OCI archive that every node has from its first boot.
@@ -324,8 +324,8 @@ fn status(name: &str) -> Result<()> {
     let lab = Lab::attach(name)?;
     writeln!(
         out,
-        "{name}: LAN {}, kubeconfig {}",
-        lab.topology().cidr(),
+        "{name}: {}, kubeconfig {}",
+        lab.topology().cidrs(),
         lab.kubeconfig().display()
     )?;
     let running = |yes| if yes { "running" } else { "stopped" };
@@ -333,7 +333,7 @@ fn status(name: &str) -> Result<()> {
         out,
         "{:<12} {:<16} {}",
         "apiserver",
-        lab.topology().gateway(),
+        lab.topology().control().address(),
         running(lab.apiserver_is_running())
     )?;
     for node in lab.nodes() {
@@ -341,7 +341,7 @@ fn status(name: &str) -> Result<()> {
         writeln!(out, "{:<12} {:<16} {power}", node.name(), node.address())?;
     }
     for client in &lab.topology().clients {
-        writeln!(out, "{:<12} {:<16} client", client.name, client.address)?;
+        writeln!(out, "{:<12} {:<16} client", client.name, client.address())?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A client: a host on the LAN that is no node of the cluster.
+//! A client: a host on a LAN that is no node of the cluster.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -29,10 +29,10 @@ impl Client {
         &self.machine.name
     }
 
-    /// The client's address on the LAN.
+    /// The client's address on its first LAN.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
-        self.machine.address
+        self.machine.address()
     }
 
     /// Runs a command in the client's network.

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -25,12 +24,12 @@ const SCHEDULER: &str = "kube-scheduler";
 pub(crate) struct ControlPlane<'a> {
     pub(crate) state: &'a State,
     pub(crate) network: &'a Network,
-    pub(crate) address: Ipv4Addr,
+    pub(crate) topology: &'a Topology,
 }
 
 impl ControlPlane<'_> {
     /// Makes keys, certificates and tokens.
-    pub(crate) fn prepare(&self, topology: &Topology) -> Result<()> {
+    pub(crate) fn prepare(&self) -> Result<()> {
         let file = |name| self.file(name).display().to_string();
         let (ca, ca_key, key, request, certificate) = (
             file("ca.crt"),
@@ -66,13 +65,17 @@ impl ControlPlane<'_> {
             "-out",
             &request,
         ])?;
+        let control = self.topology.control();
+        let mut addresses = String::new();
+        for address in &control.addresses {
+            write!(addresses, "IP:{address},")?;
+        }
         write(
             &self.file("server.ext"),
             format!(
                 "basicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName=DNS:kubernetes,\
                  DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,\
-                 IP:{API_CLUSTER_IP},IP:{},IP:127.0.0.1\n",
-                self.address
+                 IP:{API_CLUSTER_IP},{addresses}IP:127.0.0.1\n"
             ),
         )?;
         let extensions = file("server.ext");
@@ -102,7 +105,7 @@ impl ControlPlane<'_> {
         )?;
 
         let mut tokens = String::from("admin,admin,admin,system:masters\n");
-        for node in &topology.nodes {
+        for node in &self.topology.nodes {
             let name = &node.name;
             writeln!(
                 tokens,
@@ -113,7 +116,7 @@ impl ControlPlane<'_> {
         write(&self.file("tokens.csv"), tokens)?;
         write(
             &self.file("kubeconfig"),
-            self.kubeconfig(&format!("https://{}", self.address), "admin")?,
+            self.kubeconfig(&format!("https://{}", control.address()), "admin")?,
         )
     }
 
@@ -135,7 +138,7 @@ impl ControlPlane<'_> {
         let line = [
             flag("etcd-servers", "http://127.0.0.1:2379"),
             flag("bind-address", "0.0.0.0"),
-            flag("advertise-address", self.address),
+            flag("advertise-address", self.topology.control().address()),
             // The port of the cluster IP: pods reach the API without a proxy that translates ports.
             flag("secure-port", 443),
             flag("tls-cert-file", file("server.crt")),

@@ -305,7 +305,7 @@ impl Lab {
         ControlPlane {
             state,
             network,
-            address: topology.gateway(),
+            topology,
         }
     }
 }

@@ -56,26 +56,39 @@ impl Network {
         // Without a querier on the LAN, snooping would only delay multicast.
         let mut lines: Vec<String> = vec![
             "link set lo up".into(),
-            "link add lan type bridge forward_delay 0 mcast_snooping 0".into(),
             "link add mgmt type bridge forward_delay 0 mcast_snooping 0".into(),
-            "link set lan up".into(),
             "link set mgmt up".into(),
             format!("address add {MANAGEMENT_CALLER}/24 dev mgmt"),
         ];
-        for (port, namespace) in std::iter::once(("control", control.clone())).chain(
-            topology
-                .clients
-                .iter()
-                .map(|client| (client.name.as_str(), self.namespace(&client.name))),
-        ) {
+        for index in 0..topology.networks.len() {
+            let lan = bridge(index);
             lines.push(format!(
-                "link add {port} type veth peer name eth0 netns {}",
-                namespace.name
+                "link add {lan} type bridge forward_delay 0 mcast_snooping 0"
             ));
-            lines.push(format!("link set {port} master lan up"));
+            lines.push(format!("link set {lan} up"));
+        }
+        let router = topology.control();
+        for machine in std::iter::once(&router).chain(&topology.clients) {
+            let namespace = self.namespace(&machine.name);
+            for card in topology.cards(machine) {
+                let port = format!("{}.{}", machine.name, card.number);
+                lines.push(format!(
+                    "link add {port} type veth peer name {} netns {}",
+                    card.interface(),
+                    namespace.name
+                ));
+                lines.push(format!(
+                    "link set {port} master {} up",
+                    bridge(card.network)
+                ));
+            }
         }
         for node in &topology.nodes {
-            for (tap, bridge) in [(data_tap(node), "lan"), (management_tap(node), "mgmt")] {
+            let cards = topology.cards(node);
+            let data = cards
+                .iter()
+                .map(|card| (data_tap(node, card.number), bridge(card.network)));
+            for (tap, bridge) in data.chain([(management_tap(node), "mgmt".into())]) {
                 lines.push(format!("tuntap add dev {tap} mode tap"));
                 lines.push(format!("link set {tap} master {bridge} up"));
             }
@@ -87,26 +100,23 @@ impl Network {
         }
         control.set("ipv4/conf/all/send_redirects", "0")?;
         control.set("ipv4/conf/default/send_redirects", "0")?;
-        let mut lines = attach(
-            topology,
-            &Machine {
-                name: "control".into(),
-                address: topology.gateway(),
-            },
-        );
+        let mut lines = attach(topology, &router);
         lines.push(format!("address add {API_CLUSTER_IP}/32 dev lo"));
         for (index, node) in topology.nodes.iter().enumerate() {
             lines.push(format!(
                 "route add {} via {}",
                 pod_subnet(index),
-                node.address
+                node.address()
             ));
         }
         control.ip(&lines)?;
 
         for client in &topology.clients {
             let mut lines = attach(topology, client);
-            lines.push(format!("route add default via {}", topology.gateway()));
+            lines.push(format!(
+                "route add default via {}",
+                gateway(topology, client)
+            ));
             self.namespace(&client.name).ip(&lines)?;
         }
         Ok(())
@@ -128,22 +138,43 @@ impl Network {
         list(&format!("{}-", self.lab))
     }
 
-    /// Takes the node's data cable out of the switch.
-    pub(crate) fn cut(&self, node: &Machine) -> Result<()> {
-        self.switch()
-            .ip(&[format!("link set {} nomaster", data_tap(node))])
+    /// Takes the node's data cables out of the switch.
+    pub(crate) fn cut(&self, topology: &Topology, node: &Machine) -> Result<()> {
+        let cards = topology.cards(node);
+        let lines: Vec<_> = cards
+            .iter()
+            .map(|card| format!("link set {} nomaster", data_tap(node, card.number)))
+            .collect();
+        self.switch().ip(&lines)
     }
 
-    /// Puts it back.
-    pub(crate) fn restore(&self, node: &Machine) -> Result<()> {
-        self.switch()
-            .ip(&[format!("link set {} master lan", data_tap(node))])
+    /// Puts them back.
+    pub(crate) fn restore(&self, topology: &Topology, node: &Machine) -> Result<()> {
+        let cards = topology.cards(node);
+        let lines: Vec<_> = cards
+            .iter()
+            .map(|card| {
+                let (tap, lan) = (data_tap(node, card.number), bridge(card.network));
+                format!("link set {tap} master {lan}")
+            })
+            .collect();
+        self.switch().ip(&lines)
     }
 }
 
-/// The switch's end of a node's data cable.
-pub(crate) fn data_tap(node: &Machine) -> String {
-    format!("tap-{}", node.name)
+/// Where a machine's default route leads.
+pub(crate) fn gateway(topology: &Topology, machine: &Machine) -> Ipv4Addr {
+    machine.gateway.unwrap_or_else(|| topology.router(machine))
+}
+
+/// The bridge that is a LAN.
+fn bridge(network: usize) -> String {
+    format!("lan{network}")
+}
+
+/// The switch's end of one of a node's data cables; 15 characters are the longest name of an interface.
+pub(crate) fn data_tap(node: &Machine, card: usize) -> String {
+    format!("ta{card}-{}", node.name)
 }
 
 /// The switch's end of a node's management cable.
@@ -164,14 +195,17 @@ pub(crate) fn pod_subnet(index: usize) -> String {
 }
 
 fn attach(topology: &Topology, machine: &Machine) -> Vec<String> {
-    vec![
-        "link set lo up".into(),
-        format!("link set eth0 address {}", machine.mac(0)),
-        "link set eth0 up".into(),
-        format!(
-            "address add {}/{} dev eth0",
-            machine.address, topology.prefix_length
-        ),
-        format!("address add {}/64 dev eth0 nodad", machine.address6()),
-    ]
+    let mut lines = vec!["link set lo up".into()];
+    for card in topology.cards(machine) {
+        let interface = card.interface();
+        lines.push(format!(
+            "link set {interface} address {} mtu {} up",
+            card.mac(),
+            card.lan.mtu
+        ));
+        let [address, address6] = card.addresses();
+        lines.push(format!("address add {address} dev {interface}"));
+        lines.push(format!("address add {address6} dev {interface} nodad"));
+    }
+    lines
 }

@@ -1,4 +1,4 @@
-//! A node: a machine with a kernel, a disk and two network cards of its own.
+//! A node: a machine with a kernel, a disk and network cards of its own.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,13 +15,13 @@ use crate::channel::{self, Address};
 use crate::command::{Output, run};
 use crate::control_plane::node_token;
 use crate::lab::Shared;
-use crate::network::{data_tap, management_address, management_tap, pod_subnet};
+use crate::network::{data_tap, gateway, management_address, management_tap, pod_subnet};
 use crate::paths::{self, tool, write};
 use crate::poll::{READY_LIMIT, poll};
 use crate::running::Running;
 use crate::serve::Protocol;
 use crate::state::Process;
-use crate::topology::Machine;
+use crate::topology::{self, Machine};
 use crate::uml::{Kernel, word};
 use crate::{kubectl, node_files};
 
@@ -45,7 +45,7 @@ pub struct Node {
     machine: Machine,
 }
 
-/// Direction of traffic on a node's data card, as the node sees it.
+/// Direction of traffic on a node's `eth0`, as the node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the network to the node.
@@ -59,7 +59,8 @@ impl Node {
         let machine = lab.topology.nodes.get(index).cloned();
         let unknown = || Machine {
             name: format!("node-{index}"),
-            address: Ipv4Addr::UNSPECIFIED,
+            addresses: Vec::new(),
+            gateway: None,
         };
         Self {
             lab,
@@ -74,10 +75,10 @@ impl Node {
         &self.machine.name
     }
 
-    /// The node's address on the LAN.
+    /// The node's address on its first LAN, the `InternalIP`.
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
-        self.machine.address
+        self.machine.address()
     }
 
     /// Takes the power away: the kernel and all in it end at once, nothing is written or sent any more.
@@ -140,20 +141,20 @@ impl Node {
         })
     }
 
-    /// Pulls the data cable. The command channel has a cable of its own.
+    /// Pulls the data cables. The command channel has a cable of its own.
     ///
     /// # Errors
     /// When the switch refuses.
     pub fn cut_cable(&self) -> Result<()> {
-        self.lab.network.cut(&self.machine)
+        self.lab.network.cut(&self.lab.topology, &self.machine)
     }
 
-    /// Puts the data cable back.
+    /// Puts the data cables back.
     ///
     /// # Errors
     /// When the switch refuses.
     pub fn restore_cable(&self) -> Result<()> {
-        self.lab.network.restore(&self.machine)
+        self.lab.network.restore(&self.lab.topology, &self.machine)
     }
 
     /// Runs a command on the node as root and waits for its end, two minutes at most.
@@ -214,7 +215,7 @@ impl Node {
         Ok(running)
     }
 
-    /// Impairs the data card with netem, `loss 10%` or `delay 20ms` for example (tc-netem(8)).
+    /// Impairs `eth0` with netem, `loss 10%` or `delay 20ms` for example (tc-netem(8)).
     ///
     /// # Errors
     /// When tc refuses the words.
@@ -241,12 +242,13 @@ impl Node {
         self.exec(&["sh", "-c", script]).map(drop)
     }
 
-    /// Captures packets on the switch's end of the data cable; `filter` as in pcap-filter(7).
+    /// Captures packets on the switch's end of the cable of `eth0`; `filter` as in pcap-filter(7).
     ///
     /// # Errors
     /// When tcpdump cannot be started or refuses the filter.
     pub fn capture(&self, filter: &str) -> Result<Capture> {
-        Capture::start(&self.lab.network.switch(), &data_tap(&self.machine), filter)
+        let tap = data_tap(&self.machine, 0);
+        Capture::start(&self.lab.network.switch(), &tap, filter)
     }
 
     /// Imports an OCI archive, a path on this machine, as the node's boot does.
@@ -270,9 +272,9 @@ impl Node {
         let control = crate::control_plane::ControlPlane {
             state: &self.lab.state,
             network: &self.lab.network,
-            address: self.lab.topology.gateway(),
+            topology: &self.lab.topology,
         };
-        let server = format!("https://{}", self.lab.topology.gateway());
+        let server = format!("https://{}", self.lab.topology.router(&self.machine));
         write(
             &directory.join("kubeconfig"),
             control.kubeconfig(&server, &node_token(self.name()))?,
@@ -292,25 +294,37 @@ impl Node {
             fs::remove_dir_all(&uml_directory)?;
         }
         paths::make_directory(&uml_directory)?;
-        let card = |card: u8, tap: String| {
+        let card = |number: usize, tap: String, mac: String| {
             OsString::from(format!(
-                "vec{card}:transport=tap,ifname={tap},depth=128,gro=1,mac={}",
-                self.machine.mac(card)
+                "vec{number}:transport=tap,ifname={tap},depth=128,gro=1,mac={mac}"
             ))
         };
+        let cards = self.lab.topology.cards(&self.machine);
+        let mut words = vec![
+            "con=null".into(),
+            "con0=null,fd:1".into(),
+            word("ubd0=", &directory.join("disk")),
+            word("node=", &directory),
+        ];
+        words.extend(cards.iter().map(|data| {
+            card(
+                data.number,
+                data_tap(&self.machine, data.number),
+                data.mac(),
+            )
+        }));
+        // The last card.
+        words.push(card(
+            cards.len(),
+            management_tap(&self.machine),
+            topology::mac(1, self.address()),
+        ));
         let kernel = Kernel {
             name: self.name().to_owned(),
             memory_mib: MEMORY_MIB,
             init: directory.join("init"),
             uml_directory,
-            words: vec![
-                "con=null".into(),
-                "con0=null,fd:1".into(),
-                word("ubd0=", &directory.join("disk")),
-                card(0, data_tap(&self.machine)),
-                card(1, management_tap(&self.machine)),
-                word("node=", &directory),
-            ],
+            words,
         };
         let process = Process {
             line: kernel.command_line(),
@@ -323,12 +337,19 @@ impl Node {
     }
 
     fn parameters(&self) -> node_files::Parameters {
+        let topology = &self.lab.topology;
+        let cards = topology.cards(&self.machine);
+        let cards = cards.iter().map(|card| node_files::CardParameters {
+            interface: card.interface(),
+            mtu: card.lan.mtu,
+            addresses: card.addresses(),
+        });
         node_files::Parameters {
             name: self.name().to_owned(),
-            address: self.machine.address,
-            address6: self.machine.address6(),
-            prefix_length: self.lab.topology.prefix_length,
-            gateway: self.lab.topology.gateway(),
+            address: self.address(),
+            cards: cards.collect(),
+            control: topology.router(&self.machine),
+            gateway: gateway(topology, &self.machine),
             management_address: management_address(self.index),
             channel_port: channel::PORT,
             pod_subnet: pod_subnet(self.index),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,9 +20,13 @@ const CNI: &str = include_str!("../guest/cni.conflist");
 #[derive(Debug)]
 pub(crate) struct Parameters {
     pub(crate) name: String,
+    /// The `InternalIP`.
     pub(crate) address: Ipv4Addr,
-    pub(crate) address6: Ipv6Addr,
-    pub(crate) prefix_length: u8,
+    /// Data cards, `eth0` first.
+    pub(crate) cards: Vec<CardParameters>,
+    /// The control plane.
+    pub(crate) control: Ipv4Addr,
+    /// Where the default route leads.
     pub(crate) gateway: Ipv4Addr,
     pub(crate) management_address: Ipv4Addr,
     pub(crate) channel_port: u16,
@@ -33,6 +37,15 @@ pub(crate) struct Parameters {
     pub(crate) lab: PathBuf,
     /// Directory of image archives to import at boot.
     pub(crate) images: PathBuf,
+}
+
+/// What one data card gets.
+#[derive(Debug)]
+pub(crate) struct CardParameters {
+    pub(crate) interface: String,
+    pub(crate) mtu: u16,
+    /// `ADDRESS/LENGTH`.
+    pub(crate) addresses: [String; 2],
 }
 
 /// Writes all files of a node into its directory.
@@ -63,8 +76,8 @@ fn shell_variables(parameters: &Parameters) -> Result<String> {
     let Parameters {
         name,
         address,
-        address6,
-        prefix_length,
+        cards,
+        control,
         gateway,
         management_address,
         channel_port,
@@ -73,11 +86,22 @@ fn shell_variables(parameters: &Parameters) -> Result<String> {
         lab,
         images,
     } = parameters;
+    let cards: Vec<_> = cards
+        .iter()
+        .map(|card| {
+            let CardParameters {
+                interface,
+                mtu,
+                addresses: [address, address6],
+            } = card;
+            format!("{interface} {mtu} {address} {address6}")
+        })
+        .collect();
     let variables = [
         ("NODE", name.clone()),
         ("ADDRESS", address.to_string()),
-        ("ADDRESS6", address6.to_string()),
-        ("PREFIX_LENGTH", prefix_length.to_string()),
+        ("CARDS", cards.join("\n")),
+        ("CONTROL", control.to_string()),
         ("GATEWAY", gateway.to_string()),
         ("MANAGEMENT", management_address.to_string()),
         ("CHANNEL_PORT", channel_port.to_string()),
@@ -101,8 +125,12 @@ mod tests {
         let parameters = Parameters {
             name: "lb-1".into(),
             address: Ipv4Addr::new(192, 168, 1, 129),
-            address6: Ipv6Addr::LOCALHOST,
-            prefix_length: 24,
+            cards: vec![CardParameters {
+                interface: "eth0".into(),
+                mtu: 1500,
+                addresses: ["192.168.1.129/24".into(), "fd00::1/64".into()],
+            }],
+            control: Ipv4Addr::new(192, 168, 1, 1),
             gateway: Ipv4Addr::new(192, 168, 1, 1),
             management_address: Ipv4Addr::new(10, 255, 0, 10),
             channel_port: 2222,

@@ -1,36 +1,66 @@
-//! What a lab consists of: nodes, clients and the LAN that joins them.
+//! What a lab consists of: nodes, clients and the LANs that join them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The machines of a lab and their addresses on one LAN.
+/// The machines of a lab and the LANs that they are on.
 ///
-/// The control plane is the LAN's first address and every machine's gateway.
+/// The control plane has the first address of every LAN. It is the router between them, and the gateway of a
+/// machine that names no other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Topology {
-    /// Network address of the LAN.
-    pub network: Ipv4Addr,
-    /// Length of the LAN's prefix in bits, 16 to 24.
-    pub prefix_length: u8,
+    /// The LANs, 1 to 8.
+    pub networks: Vec<Lan>,
     /// Nodes of the cluster, each with a kernel of its own.
     pub nodes: Vec<Machine>,
     /// Machines that send traffic; they are no nodes.
     pub clients: Vec<Machine>,
 }
 
-/// A machine and its address on the LAN.
+/// A layer-2 network with one IPv4 prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lan {
+    /// Network address.
+    pub network: Ipv4Addr,
+    /// Length of the prefix in bits, 16 to 24.
+    pub prefix_length: u8,
+    /// Longest packet in bytes that a machine or the router sends, 1280 to 1500.
+    #[serde(default = "default_mtu")]
+    pub mtu: u16,
+}
+
+/// A machine and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Host name; at most 11 characters, since an interface is named after it.
     pub name: String,
-    /// Address on the LAN.
-    pub address: Ipv4Addr,
+    /// One address for each LAN that the machine is on, 1 to 4: the first is that of `eth0` and the node's
+    /// `InternalIP`, the next that of `eth1`.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Where the default route leads, an address on the first LAN that need not exist yet; none: the router.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Ipv4Addr>,
 }
+
+/// One network card of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Card<'a> {
+    /// 0 is `eth0`.
+    pub(crate) number: usize,
+    /// Place of its LAN in [`Topology::networks`].
+    pub(crate) network: usize,
+    pub(crate) lan: &'a Lan,
+    pub(crate) address: Ipv4Addr,
+}
+
+/// The topologies that have a name.
+const BUILT_IN: [&str; 5] = ["s1", "s2", "s3", "s4", "s8"];
 
 impl Topology {
     /// Two directors, two web servers and a spare node on 192.168.1.0/24.
@@ -43,7 +73,7 @@ impl Topology {
             ("web-2", 131),
             ("spare-1", 132),
         ];
-        Self::new(Ipv4Addr::new(192, 168, 1, 0), &nodes)
+        Self::one_lan([192, 168, 1], &nodes)
     }
 
     /// Two directors and three real servers on 172.28.14.0/24.
@@ -56,28 +86,86 @@ impl Topology {
             ("rs-2", 14),
             ("rs-3", 15),
         ];
-        Self::new(Ipv4Addr::new(172, 28, 14, 0), &nodes)
+        Self::one_lan([172, 28, 14], &nodes)
     }
 
-    fn new(network: Ipv4Addr, nodes: &[(&str, u8)]) -> Self {
-        let [a, b, c, _] = network.octets();
+    /// Two directors between the outside 192.168.144.0/24, where the clients are, and the inside 128.10.10.0/24,
+    /// where the real servers are. The real servers' default route is 128.10.10.7, an address that the
+    /// directors are to share. The spare node is inside too.
+    #[must_use]
+    pub fn s3() -> Self {
+        let outside = |last| Ipv4Addr::new(192, 168, 144, last);
+        let inside = |last| Ipv4Addr::new(128, 10, 10, last);
+        let behind = |name: &str, last| Machine {
+            gateway: Some(inside(7)),
+            ..machine(name, &[inside(last)])
+        };
+        Self {
+            networks: vec![lan(outside(0)), lan(inside(0))],
+            nodes: vec![
+                machine("lb-1", &[outside(5), inside(5)]),
+                machine("lb-2", &[outside(6), inside(6)]),
+                behind("web-1", 8),
+                behind("web-2", 9),
+                behind("spare-1", 10),
+            ],
+            clients: vec![
+                machine("client-1", &[outside(20)]),
+                machine("client-2", &[outside(21)]),
+            ],
+        }
+    }
+
+    /// Two directors, two web servers and a spare node on 192.168.159.0/24.
+    #[must_use]
+    pub fn s4() -> Self {
+        let nodes = [
+            ("lb-1", 100),
+            ("lb-2", 101),
+            ("web-1", 120),
+            ("web-2", 121),
+            ("spare-1", 122),
+        ];
+        Self::one_lan([192, 168, 159], &nodes)
+    }
+
+    /// Two directors and the clients on 10.8.1.0/24; two web servers and a spare node on 10.8.2.0/24, behind
+    /// the router.
+    #[must_use]
+    pub fn s8() -> Self {
+        let near = |last| Ipv4Addr::new(10, 8, 1, last);
+        let far = |last| Ipv4Addr::new(10, 8, 2, last);
+        Self {
+            networks: vec![lan(near(0)), lan(far(0))],
+            nodes: vec![
+                machine("lb-1", &[near(11)]),
+                machine("lb-2", &[near(12)]),
+                machine("web-1", &[far(21)]),
+                machine("web-2", &[far(22)]),
+                machine("spare-1", &[far(23)]),
+            ],
+            clients: vec![
+                machine("client-1", &[near(30)]),
+                machine("client-2", &[near(31)]),
+            ],
+        }
+    }
+
+    fn one_lan([a, b, c]: [u8; 3], nodes: &[(&str, u8)]) -> Self {
+        let address = |last| Ipv4Addr::new(a, b, c, last);
         let machines = |list: &[(&str, u8)]| {
             list.iter()
-                .map(|&(name, last)| Machine {
-                    name: name.to_owned(),
-                    address: Ipv4Addr::new(a, b, c, last),
-                })
+                .map(|&(name, last)| machine(name, &[address(last)]))
                 .collect()
         };
         Self {
-            network,
-            prefix_length: 24,
+            networks: vec![lan(address(0))],
             nodes: machines(nodes),
             clients: machines(&[("client-1", 20), ("client-2", 21)]),
         }
     }
 
-    /// A built-in topology (`s1`, `s2`) or a YAML file.
+    /// A built-in topology (`s1`, `s2`, `s3`, `s4`, `s8`) or a YAML file.
     ///
     /// # Errors
     /// When it is neither, or breaks a rule of this type.
@@ -85,9 +173,14 @@ impl Topology {
         let topology = match name {
             "s1" => Self::s1(),
             "s2" => Self::s2(),
+            "s3" => Self::s3(),
+            "s4" => Self::s4(),
+            "s8" => Self::s8(),
             path => {
-                let text = std::fs::read_to_string(Path::new(path))
-                    .with_context(|| format!("topology {path:?}: neither s1 nor s2 nor a file"))?;
+                let text = std::fs::read_to_string(Path::new(path)).with_context(|| {
+                    let names = BUILT_IN.join(", ");
+                    format!("topology {path:?}: neither one of {names} nor a file")
+                })?;
                 serde_yaml::from_str(&text).with_context(|| format!("topology {path}"))?
             }
         };
@@ -101,18 +194,41 @@ impl Topology {
     /// The first rule that is broken.
     pub fn check(&self) -> Result<()> {
         ensure!(
-            (16..=24).contains(&self.prefix_length),
-            "prefixLength {}: 16 to 24 is wanted",
-            self.prefix_length
+            (1..=8).contains(&self.networks.len()),
+            "networks: 1 to 8 are wanted"
         );
+        for lan in &self.networks {
+            let Lan {
+                network,
+                prefix_length,
+                mtu,
+            } = lan;
+            ensure!(
+                (16..=24).contains(prefix_length),
+                "prefixLength {prefix_length} of {network}: 16 to 24 is wanted"
+            );
+            ensure!(
+                (1280..=1500).contains(mtu),
+                "mtu {mtu} of {network}: 1280 to 1500 is wanted"
+            );
+            let holders = self
+                .networks
+                .iter()
+                .filter(|other| other.contains(*network));
+            ensure!(holders.count() == 1, "network {network} is in another one");
+        }
         ensure!(
             (1..=200).contains(&self.nodes.len()),
             "nodes: at least one and at most 200 are wanted"
         );
-        let mut seen = vec![self.gateway()];
+        let mut seen: Vec<Ipv4Addr> = self.networks.iter().map(Lan::router).collect();
         let mut names = Vec::new();
         for machine in self.machines() {
-            let Machine { name, address } = machine;
+            let Machine {
+                name,
+                addresses,
+                gateway,
+            } = machine;
             let well_formed = (1..=11).contains(&name.len())
                 && name
                     .bytes()
@@ -123,15 +239,36 @@ impl Topology {
             );
             ensure!(!names.contains(&name), "name {name:?} is given twice");
             ensure!(
-                self.contains(*address),
-                "{name}: address {address} is not in the network {}",
-                self.cidr()
+                (1..=4).contains(&addresses.len()),
+                "{name}: 1 to 4 addresses are wanted"
             );
+            for address in addresses {
+                ensure!(
+                    self.networks.iter().any(|lan| lan.contains(*address)),
+                    "{name}: address {address} is not in a network of {}",
+                    self.cidrs()
+                );
+                ensure!(
+                    !seen.contains(address),
+                    "{name}: address {address} is taken"
+                );
+                seen.push(*address);
+            }
+            let cards = self.cards(machine);
             ensure!(
-                !seen.contains(address),
-                "{name}: address {address} is taken"
+                cards.iter().all(|card| {
+                    let others = cards.iter().filter(|other| other.network == card.network);
+                    others.count() == 1
+                }),
+                "{name}: two addresses are in the same network"
             );
-            seen.push(*address);
+            if let Some((gateway, card)) = gateway.zip(cards.first()) {
+                ensure!(
+                    card.lan.contains(gateway),
+                    "{name}: gateway {gateway} is not in the network {} of the first address",
+                    card.lan.cidr()
+                );
+            }
             names.push(name);
         }
         Ok(())
@@ -142,15 +279,65 @@ impl Topology {
         self.nodes.iter().chain(&self.clients)
     }
 
-    /// The LAN in the form `192.168.1.0/24`.
+    /// The LANs in the form `192.168.144.0/24, 128.10.10.0/24`.
+    #[must_use]
+    pub fn cidrs(&self) -> String {
+        let cidrs: Vec<_> = self.networks.iter().map(Lan::cidr).collect();
+        cidrs.join(", ")
+    }
+
+    /// The control plane's host: the first address of each LAN.
+    #[must_use]
+    pub fn control(&self) -> Machine {
+        Machine {
+            name: "control".into(),
+            addresses: self.networks.iter().map(Lan::router).collect(),
+            gateway: None,
+        }
+    }
+
+    /// The control plane's address on a machine's first LAN.
+    #[must_use]
+    pub fn router(&self, machine: &Machine) -> Ipv4Addr {
+        let cards = self.cards(machine);
+        cards
+            .first()
+            .map_or(Ipv4Addr::UNSPECIFIED, |card| card.lan.router())
+    }
+
+    /// A machine's cards, `eth0` first.
+    pub(crate) fn cards(&self, machine: &Machine) -> Vec<Card<'_>> {
+        let place = |address| {
+            let mut numbered = self.networks.iter().enumerate();
+            numbered.find(|(_, lan)| lan.contains(address))
+        };
+        machine
+            .addresses
+            .iter()
+            .enumerate()
+            .filter_map(|(number, &address)| {
+                let (network, lan) = place(address)?;
+                Some(Card {
+                    number,
+                    network,
+                    lan,
+                    address,
+                })
+            })
+            .collect()
+    }
+}
+
+impl Lan {
+    /// The network in the form `192.168.1.0/24`.
     #[must_use]
     pub fn cidr(&self) -> String {
         format!("{}/{}", self.network, self.prefix_length)
     }
 
-    /// The first address of the LAN: the control plane's, and every machine's gateway.
+    /// The first address: the control plane's.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
+    pub fn router(&self) -> Ipv4Addr {
         Ipv4Addr::from_bits(self.network.to_bits() | 1)
     }
 
@@ -161,23 +348,61 @@ impl Topology {
 }
 
 impl Machine {
-    /// The machine's IPv6 address on the LAN: `fd00::/64` with the IPv4 address as interface identifier.
+    /// The first address.
     #[must_use]
-    pub fn address6(&self) -> Ipv6Addr {
-        Ipv6Addr::from_bits(0xfd00 << 112 | u128::from(self.address.to_bits()))
+    pub fn address(&self) -> Ipv4Addr {
+        let first = self.addresses.first();
+        first.copied().unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+}
+
+impl Card<'_> {
+    /// Name of the interface.
+    pub(crate) fn interface(&self) -> String {
+        format!("eth{}", self.number)
     }
 
-    /// Both addresses.
-    #[must_use]
-    pub fn addresses(&self) -> [IpAddr; 2] {
-        [self.address.into(), self.address6().into()]
+    /// `ADDRESS/LENGTH` of both families. The IPv6 network is `fd00::/64` on the first LAN, `fd00:0:0:1::/64`
+    /// on the second; the interface identifier is the IPv4 address.
+    pub(crate) fn addresses(&self) -> [String; 2] {
+        let network = u128::try_from(self.network).unwrap_or_default();
+        let bits = 0xfd00 << 112 | network << 64 | u128::from(self.address.to_bits());
+        [
+            format!("{}/{}", self.address, self.lan.prefix_length),
+            format!("{}/64", Ipv6Addr::from_bits(bits)),
+        ]
     }
 
-    /// A locally administered MAC address made from the IPv4 address; `card` tells a machine's cards apart.
-    pub(crate) fn mac(&self, card: u8) -> String {
-        let [a, b, c, d] = self.address.octets();
-        format!("02:{card:02x}:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+    /// MAC address made from the IPv4 address.
+    pub(crate) fn mac(&self) -> String {
+        mac(0, self.address)
     }
+}
+
+/// A locally administered MAC address; `kind` tells cards of the same IPv4 address apart.
+pub(crate) fn mac(kind: u8, address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("02:{kind:02x}:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
+fn lan(network: Ipv4Addr) -> Lan {
+    Lan {
+        network,
+        prefix_length: 24,
+        mtu: default_mtu(),
+    }
+}
+
+fn machine(name: &str, addresses: &[Ipv4Addr]) -> Machine {
+    Machine {
+        name: name.to_owned(),
+        addresses: addresses.to_vec(),
+        gateway: None,
+    }
+}
+
+fn default_mtu() -> u16 {
+    1500
 }
 
 #[cfg(test)]
@@ -186,44 +411,70 @@ mod tests {
 
     #[test]
     fn built_in_topologies_keep_their_own_rules() {
-        for name in ["s1", "s2"] {
-            assert_eq!(Topology::load(name).unwrap().nodes.len(), 5);
+        for name in BUILT_IN {
+            assert_eq!(Topology::load(name).unwrap().nodes.len(), 5, "{name}");
         }
-        assert_eq!(Topology::s2().gateway(), Ipv4Addr::new(172, 28, 14, 1));
+        let topology = Topology::s2();
+        assert_eq!(
+            topology.router(&topology.nodes[0]),
+            Ipv4Addr::new(172, 28, 14, 1)
+        );
     }
 
     #[test]
     fn a_topology_survives_yaml() {
-        let text = serde_yaml::to_string(&Topology::s1()).unwrap();
-        assert_eq!(
-            serde_yaml::from_str::<Topology>(&text).unwrap(),
-            Topology::s1()
-        );
+        for topology in [Topology::s1(), Topology::s3()] {
+            let text = serde_yaml::to_string(&topology).unwrap();
+            assert_eq!(serde_yaml::from_str::<Topology>(&text).unwrap(), topology);
+        }
     }
 
     #[test]
     fn wrong_topologies_are_refused_with_the_reason() {
         let refused = |change: fn(&mut Topology)| {
-            let mut topology = Topology::s1();
+            let mut topology = Topology::s3();
             change(&mut topology);
             topology.check().unwrap_err().to_string()
         };
         assert!(refused(|t| t.nodes.clear()).contains("at least one"));
         assert!(refused(|t| t.nodes[0].name = "director-number-1".into()).contains("1 to 11"));
-        assert!(refused(|t| t.nodes[0].address = t.nodes[1].address).contains("is taken"));
         assert!(
-            refused(|t| t.nodes[0].address = Ipv4Addr::new(10, 0, 0, 1))
-                .contains("not in the network")
+            refused(|t| t.nodes[0].addresses = t.nodes[1].addresses.clone()).contains("is taken")
+        );
+        assert!(
+            refused(|t| t.nodes[0].addresses = vec![Ipv4Addr::new(10, 0, 0, 1)])
+                .contains("not in a network")
+        );
+        assert!(refused(|t| t.nodes[0].addresses.clear()).contains("1 to 4"));
+        assert!(
+            refused(|t| t.nodes[0].addresses[1] = Ipv4Addr::new(192, 168, 144, 9))
+                .contains("same network")
         );
         assert!(refused(|t| t.clients[0].name = "lb-1".into()).contains("twice"));
-        assert!(refused(|t| t.clients[0].address = t.gateway()).contains("is taken"));
+        assert!(
+            refused(|t| t.clients[0].addresses = vec![t.networks[0].router()]).contains("is taken")
+        );
+        assert!(
+            refused(|t| t.nodes[2].gateway = Some(Ipv4Addr::new(192, 168, 144, 1)))
+                .contains("gateway")
+        );
+        assert!(refused(|t| t.networks[1].mtu = 9000).contains("mtu 9000"));
+        assert!(refused(|t| t.networks.push(t.networks[0].clone())).contains("in another"));
     }
 
     #[test]
-    fn addresses_of_both_families_and_both_cards_differ() {
-        let machine = &Topology::s1().nodes[0];
-        assert_eq!(machine.address6().to_string(), "fd00::c0a8:181");
-        assert_eq!(machine.mac(0), "02:00:c0:a8:01:81");
-        assert_ne!(machine.mac(0), machine.mac(1));
+    fn each_card_has_its_own_addresses_of_both_families() {
+        let topology = Topology::s3();
+        let cards = topology.cards(&topology.nodes[0]);
+        let addresses: Vec<_> = cards.iter().map(Card::addresses).collect();
+        assert_eq!(
+            addresses,
+            [
+                ["192.168.144.5/24", "fd00::c0a8:9005/64"],
+                ["128.10.10.5/24", "fd00::1:0:0:800a:a05/64"]
+            ]
+        );
+        assert_eq!(cards[0].mac(), "02:00:c0:a8:90:05");
+        assert_ne!(cards[0].mac(), mac(1, cards[0].address));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use lvs_lab::serve::Protocol;
-use lvs_lab::topology::Machine;
+use lvs_lab::topology::{Lan, Machine};
 use lvs_lab::traffic::{Connections, Failure, Load, Report, Traffic};
 use lvs_lab::{Direction, Lab, Options, Topology};
 
@@ -28,11 +28,15 @@ impl Drop for Cleanup {
 fn topology() -> Topology {
     let machine = |name: &str, last| Machine {
         name: name.into(),
-        address: Ipv4Addr::new(10, 9, 8, last),
+        addresses: vec![Ipv4Addr::new(10, 9, 8, last)],
+        gateway: None,
     };
     Topology {
-        network: Ipv4Addr::new(10, 9, 8, 0),
-        prefix_length: 24,
+        networks: vec![Lan {
+            network: Ipv4Addr::new(10, 9, 8, 0),
+            prefix_length: 24,
+            mtu: 1500,
+        }],
         nodes: vec![machine("one", 11), machine("two", 12)],
         clients: vec![machine("client", 20)],
     }

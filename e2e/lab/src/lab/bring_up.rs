@@ -36,11 +36,11 @@ impl Lab {
         }
         network.up(topology)?;
         let control = self.control_plane();
-        control.prepare(topology)?;
+        control.prepare()?;
         self.open_door(&control)?;
         progress.say(&format!(
             "network {} and certificates made",
-            topology.cidr()
+            topology.cidrs()
         ));
 
         control.start_etcd()?;
