@@ -39,9 +39,9 @@ pub const DIRECT_ROUTING: Example = Example {
     servers: &[(Protocol::Http, 80), (Protocol::Echo, 7)],
 };
 
-/// `examples/02-three-services`.
+/// `examples/06-three-services`.
 pub const THREE_SERVICES: Example = Example {
-    directory: "02-three-services",
+    directory: "06-three-services",
     manifests: &["manifests.yaml"],
     real_servers: &["rs-1", "rs-2", "rs-3"],
     servers: &[

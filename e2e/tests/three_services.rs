@@ -1,4 +1,4 @@
-//! Three services on three VIPs with three real servers each (`examples/02-three-services`): VRRP version 2 with a
+//! Three services on three VIPs with three real servers each (`examples/06-three-services`): VRRP version 2 with a
 //! password, persistence, checks at one and at three layers.
 
 #![allow(

@@ -1,5 +1,5 @@
 //! `make bench-idle`: resident memory and CPU time of the Active director's agent at rest, with
-//! `examples/02-three-services` loaded, beside keepalived with the same configuration on the same node. Writes
+//! `examples/06-three-services` loaded, beside keepalived with the same configuration on the same node. Writes
 //! `docs/benchmarks/idle.md`.
 
 #![allow(
@@ -75,7 +75,7 @@ fn measure(cluster: &Cluster) -> Result<String> {
     };
     Ok(format!(
         "# At rest\n\n\
-         Three virtual services with three real servers each (`examples/02-three-services`), on the Active\n\
+         Three virtual services with three real servers each (`examples/06-three-services`), on the Active\n\
          director, {} s without traffic. `make bench-idle` makes this file: first the agent, then keepalived\n\
          with the same configuration on the same node of the same lab.\n\n\
          | | processes | resident memory, MiB | CPU time, ms | share of a CPU |\n\
