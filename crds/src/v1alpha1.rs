@@ -13,9 +13,12 @@
 pub mod backend;
 pub mod condition;
 pub mod connection_sync;
+pub mod director_kernel;
 pub mod director_pair;
+pub mod drain;
 mod format;
 pub mod forwarding;
+pub mod frontend;
 pub mod health_check;
 pub mod interface;
 pub mod node_plan;
@@ -27,28 +30,34 @@ pub mod scheduler;
 pub mod virtual_service;
 pub mod vrrp;
 
-pub use backend::{AdminState, BackendPool, InlineServer, RealServerSelector};
+pub use backend::{AdminState, BackendPool, ConnectionLimits, InlineServer, RealServerSelector};
 pub use connection_sync::{ConnectionSync, ConnectionSyncMode};
+pub use director_kernel::{SysctlMode, Sysctls, Timeouts};
 pub use director_pair::{
     Director, DirectorPair, DirectorPairSpec, DirectorPairStatus, DirectorStatus, InstanceAddress,
-    InstancePriority, InstanceStatus, VrrpInstance,
+    InstancePriority, InstanceStatus, SyncGroup, VrrpInstance,
 };
-pub use forwarding::{Forwarding, ForwardingMethod};
+pub use drain::{Drain, DrainTimeoutAction};
+pub use forwarding::{Forwarding, ForwardingMethod, Tunnel, TunnelChecksum, TunnelType};
+pub use frontend::{
+    AddressFamily, BindAddresses, FirewallMark, Frontend, MarkRules, Port, Protocol,
+};
 pub use health_check::{Check, CheckMode, CheckType, FailureAction, HealthCheck, InitialState};
 pub use interface::InterfaceSelector;
 pub use node_plan::{
-    DirectorRole, InstancePlan, InstanceReport, LoopbackAddress, NodePlan, NodePlanSpec,
-    NodePlanStatus, RealServerRole, RouterState, UnhealthyServer,
+    DirectorRole, DrainingServer, InstancePlan, InstanceReport, KernelReport, LoopbackAddress,
+    NodePlan, NodePlanSpec, NodePlanStatus, RealServerRole, RouterState, ServiceProblem,
+    TunnelPlan, UnhealthyServer,
 };
-pub use persistence::Persistence;
-pub use plan_slice::{MemberPlan, PlanSlice, PlanSliceSpec, PoolPlan, ServicePlan};
+pub use persistence::{Persistence, PersistenceEngine};
+pub use plan_slice::{MarkPlan, MemberPlan, PlanSlice, PlanSliceSpec, PoolPlan, ServicePlan};
 pub use real_server::{
     ArpSuppression, Loopback, LoopbackMode, RealServer, RealServerAdminState, RealServerSpec,
-    RealServerStatus,
+    RealServerStatus, RpFilter, TunnelReceiver,
 };
 pub use scheduler::{Scheduler, SchedulerFlag, SchedulerName};
 pub use virtual_service::{
-    BackendCount, DirectorPairRef, Frontend, Port, Protocol, UnhealthyBackend, VirtualService,
+    BackendCount, DirectorPairRef, Fallback, Quorum, UnhealthyBackend, VirtualService,
     VirtualServiceSpec, VirtualServiceStatus,
 };
 pub use vrrp::{

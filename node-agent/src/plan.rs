@@ -123,7 +123,7 @@ fn director_sysctls(services: &Services) -> BTreeMap<Sysctl, String> {
     let mut sysctls: BTreeMap<_, _> = services
         .resolved
         .values()
-        .filter(|service| service.plan.forwarding == ForwardingMethod::NAT)
+        .filter(|service| service.plan.forwarding.method == ForwardingMethod::NAT)
         .flat_map(|service| &service.addresses)
         // NAT makes a director a router between clients and real servers.
         .map(|vip| (Sysctl::forwarding(*vip), "1".to_owned()))

@@ -136,6 +136,11 @@ fn unwritten() -> NodePlanStatus {
         instances: Vec::new(),
         unhealthy: Vec::new(),
         unhealthy_count: 0,
+        service_problems: Vec::new(),
+        without_quorum: Vec::new(),
+        draining: Vec::new(),
+        draining_count: 0,
+        kernel: None,
         conditions: Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::format;
+use super::{Forwarding, format};
 
 /// What the administrator wants of a director or a virtual service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -15,7 +15,7 @@ pub enum AdminState {
     #[default]
     Enabled,
     /// Leaves service gently. A director hands its VIPs over and stays Backup; a virtual service's
-    /// members get weight 0: existing connections go on.
+    /// members get no new connections and are removed when theirs have ended.
     Drain,
     /// Out of service: released from the nodes.
     Disabled,
@@ -53,18 +53,59 @@ pub struct InlineServer {
     pub weight: Option<i32>,
 }
 
+/// Limits on the connections of one real server (`ipvsadm -x`, `-y`).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    KubeSchema,
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.lower <= self.upper")
+    .message("lower must not exceed upper: below it a server that was full gets connections again")
+    .field_path(".lower"))]
+pub struct ConnectionLimits {
+    /// Connections at which a server gets no more, 1 to 2147483647; 0 = no limit.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub upper: i32,
+    /// Connections below which it gets some again, 1 to `upper`; 0 = three quarters of `upper`.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub lower: i32,
+}
+
+impl ConnectionLimits {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.upper == 0
+    }
+}
+
 /// A pool of real servers: exactly one of `servers` and `realServerSelector`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.servers) != has(self.realServerSelector)").message(
-    "exactly one of servers and realServerSelector is required: list the servers' addresses, or \
-     select RealServer objects by their labels"
-))]
+#[x_kube(
+    validation = Rule::new("has(self.servers) != has(self.realServerSelector)")
+        .message("exactly one of servers and realServerSelector is required: list the servers' addresses, or select RealServer objects by their labels"),
+    validation = Rule::new("!has(self.forwarding) || self.forwarding.method != 'Local'")
+        .message("forwarding.method Local is for spec.fallback: choose DR, NAT or TUN")
+        .field_path(".forwarding")
+)]
 pub struct BackendPool {
     /// Name, unique in the virtual service.
     #[schemars(with = "format::EntryName")]
     pub name: String,
-    /// Port of the members, 1 to 65535; 0 = the frontend's port. DR cannot change the port.
+    /// Port of the members, 1 to 65535; 0 = the frontend's port. DR and TUN cannot change the port.
     #[serde(default)]
     #[schemars(range(min = 0, max = 65535))]
     pub port: i32,
@@ -72,6 +113,12 @@ pub struct BackendPool {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 0, max = 65535))]
     pub weight: i32,
+    /// Limits of members that have none of their own.
+    #[serde(default)]
+    pub connection_limits: ConnectionLimits,
+    /// Forwarding of the members, where it differs from the virtual service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarding: Option<Forwarding>,
     /// Members written here, 1 to 256, key `address` and `port`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 256))]

@@ -44,7 +44,8 @@ pub const LOOPBACK_CONFIGURED: &str = "LoopbackConfigured";
 pub const ARP_SUPPRESSED: &str = "ARPSuppressed";
 /// `RealServer`: its checks pass.
 pub const HEALTHY: &str = "Healthy";
-/// `RealServer`: it was asked to drain and gets no new connections.
+/// `RealServer`, `VirtualService`: it was asked to drain, and the last of its connections has ended
+/// or the time for it is over.
 pub const DRAINED: &str = "Drained";
 
 /// Reasons: one word in `CamelCase` that a program can act on.
@@ -101,6 +102,16 @@ pub mod reason {
     pub const MULTIPLE_ACTIVE_ROUTERS: &str = "MultipleActiveRouters";
     /// An agent has not reported.
     pub const AGENT_NOT_REPORTING: &str = "AgentNotReporting";
+    /// An older virtual service of the pair has the same firewall mark.
+    pub const MARK_CONFLICT: &str = "MarkConflict";
+    /// A director's kernel lacks a module that this needs; the message names it and how to get it.
+    pub const UNSUPPORTED_BY_KERNEL: &str = "UnsupportedByKernel";
+    /// The members that are up weigh less than the quorum; the fallback serves, if there is one.
+    pub const QUORUM_LOST: &str = "QuorumLost";
+    /// Connections of what was asked to drain are still open.
+    pub const CONNECTIONS_REMAIN: &str = "ConnectionsRemain";
+    /// A sysctl differs from what it should be, and nobody is to change it (`CheckOnly`).
+    pub const SYSCTL_DIFFERS: &str = "SysctlDiffers";
     /// The kernel refused, or lacks something; the message says what.
     pub const KERNEL_ERROR: &str = "KernelError";
 }

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AdminState, ConnectionSync, InterfaceSelector, Vrrp, format};
+use super::{AdminState, ConnectionSync, InterfaceSelector, Sysctls, Timeouts, Vrrp, format};
 
 /// A node that is a director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -98,6 +98,20 @@ pub struct VrrpInstance {
     pub addresses: Vec<InstanceAddress>,
 }
 
+/// Instances that move together: when one of them cannot be Active, none is (RFC 9568 has no such
+/// thing; keepalived calls it `vrrp_sync_group`). NAT needs it for its outside and inside.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SyncGroup {
+    /// Name, unique in the pair.
+    #[schemars(with = "format::EntryName")]
+    pub name: String,
+    /// Names of at least two of `spec.instances`.
+    #[schemars(with = "Vec<format::EntryName>", length(min = 2, max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub instances: Vec<String>,
+}
+
 /// What a `DirectorPair` should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
@@ -136,6 +150,12 @@ pub struct VrrpInstance {
     validation = Rule::new("self.instances.all(i, !has(i.virtualRouterID) || self.instances.exists_one(j, has(j.virtualRouterID) && j.virtualRouterID == i.virtualRouterID && (has(i.interface) ? (has(i.interface.name) ? i.interface.name : i.interface.subnet) : (has(self.interface.name) ? self.interface.name : self.interface.subnet)) == (has(j.interface) ? (has(j.interface.name) ? j.interface.name : j.interface.subnet) : (has(self.interface.name) ? self.interface.name : self.interface.subnet))))")
         .message("virtualRouterID must differ between instances on the same interface: give each its own of 1 to 255, or leave it out to have one allocated")
         .field_path(".instances"),
+    validation = Rule::new("!has(self.syncGroups) || self.syncGroups.all(g, g.instances.all(n, self.instances.exists(i, i.name == n)))")
+        .message("syncGroups[].instances must be names of spec.instances: add the instance there, or name one of them")
+        .field_path(".syncGroups"),
+    validation = Rule::new("!has(self.syncGroups) || self.syncGroups.all(g, g.instances.all(n, self.syncGroups.exists_one(h, n in h.instances)))")
+        .message("an instance can be in one of syncGroups only: remove it from the others, or make them one group")
+        .field_path(".syncGroups"),
     validation = Rule::new("self.vrrp.version == 3 || self.instances.all(i, !has(i.addresses) || i.addresses.all(a, !isIP(a.address) || ip(a.address).family() == 4))")
         .message("instances[].addresses has an IPv6 address and vrrp.version 2 knows IPv4 alone: set version to 3, or remove the address")
         .field_path(".instances"),
@@ -155,12 +175,23 @@ pub struct DirectorPairSpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<VrrpInstance>,
+    /// Instances that move together, at most 16, key `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sync_groups: Vec<SyncGroup>,
     /// VRRP settings.
     #[serde(default)]
     pub vrrp: Vrrp,
     /// Connection synchronisation.
     #[serde(default)]
     pub connection_sync: ConnectionSync,
+    /// How long silent connections are kept; absent = as the nodes have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// Sysctls of the directors.
+    #[serde(default)]
+    pub sysctls: Sysctls,
     /// `Drain` is not for a whole pair: nobody could take over. `Disabled` releases the directors.
     #[serde(default)]
     pub admin_state: AdminState,

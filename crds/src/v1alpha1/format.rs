@@ -55,6 +55,24 @@ string_format!(
 );
 
 string_format!(
+    /// [`HostAddress`], or a loopback address for the director itself.
+    ServerAddress,
+    {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 45,
+        "x-kubernetes-validations": [
+            {"rule": IS_IP, "messageExpression": IS_IP_MESSAGE},
+            {"rule": IS_CANONICAL, "messageExpression": IS_CANONICAL_MESSAGE},
+            {
+                "rule": "!isIP(self) || ip(self).isLoopback() || ip(self).isGlobalUnicast() || (ip(self).family() == 4 && ip(self).isLinkLocalUnicast())",
+                "messageExpression": r#""'" + self + "' is not a unicast address of a host: an address that is unspecified, multicast, broadcast or IPv6 link-local cannot be used here; write for example 192.0.2.10, 2001:db8::10 or 127.0.0.1""#,
+            },
+        ],
+    }
+);
+
+string_format!(
     /// Unicast address on a link, in canonical form: also an IPv6 link-local one, which is what
     /// VRRP sends from (RFC 9568 section 5.1.2.1) and may own.
     LinkAddress,

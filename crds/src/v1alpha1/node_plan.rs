@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, UnhealthyBackend, Vrrp, format,
+    AddressFamily, AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, SyncGroup,
+    Sysctls, Timeouts, TunnelType, UnhealthyBackend, Vrrp, format,
 };
 
 /// Version of the plan's format that this crate writes and reads.
@@ -55,10 +56,21 @@ pub struct DirectorRole {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<InstancePlan>,
+    /// Instances that move together, at most 16, key `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub sync_groups: Vec<SyncGroup>,
     /// VRRP settings of the pair.
     pub vrrp: Vrrp,
     /// Connection synchronisation; `syncID` is resolved, never 0 while enabled.
     pub connection_sync: ConnectionSync,
+    /// How long silent connections are kept; absent = as the node has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeouts: Option<Timeouts>,
+    /// Sysctls.
+    #[serde(default)]
+    pub sysctls: Sysctls,
     /// Digest of the slices that belong to this plan.
     #[schemars(with = "format::Token")]
     pub slices_digest: String,
@@ -80,6 +92,31 @@ pub struct LoopbackAddress {
     pub suppress_arp: bool,
 }
 
+/// A kind of tunnel whose packets a real server takes out.
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TunnelPlan {
+    /// Kind of tunnel.
+    #[serde(rename = "type")]
+    pub type_: TunnelType,
+    /// UDP port of GUE, 1 to 65535; 0 for the other kinds.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: i32,
+    /// Family of the packets inside: the VIPs'.
+    pub inner: AddressFamily,
+    /// Family of the packets outside: the real server's.
+    pub outer: AddressFamily,
+    /// Device that they come out of; absent = the kernel's own for this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::InterfaceName>")]
+    pub device: Option<String>,
+    /// Whether `rp_filter` of the device is set to 0.
+    pub manage_rp_filter: bool,
+}
+
 /// What a real server does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -92,6 +129,11 @@ pub struct RealServerRole {
     #[schemars(length(max = 4096))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<LoopbackAddress>,
+    /// Tunnels that end here, at most 64, each once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub tunnels: Vec<TunnelPlan>,
 }
 
 /// What a node should be.
@@ -187,6 +229,53 @@ pub struct UnhealthyServer {
     pub backend: UnhealthyBackend,
 }
 
+/// A virtual service that a director cannot carry out as it is asked to, or not in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceProblem {
+    /// Virtual service, as `namespace/name`.
+    #[schemars(with = "format::Token")]
+    pub virtual_service: String,
+    /// One word in `CamelCase`: `UnsupportedByKernel`, `KernelError`.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// What the kernel lacks or refuses, and what to do.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// A member that is leaving and still has connections.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainingServer {
+    /// Virtual service, as `namespace/name`.
+    #[schemars(with = "format::Token")]
+    pub virtual_service: String,
+    /// Address of the real server.
+    #[schemars(length(max = 45))]
+    pub address: String,
+    /// Port of the real server; 0 = every port.
+    pub port: i32,
+}
+
+/// What the node's kernel can do, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KernelReport {
+    /// Release, as `uname -r`.
+    #[schemars(length(max = 255))]
+    pub release: String,
+    /// Version of IPVS, as `ipvsadm` shows it; absent without IPVS, or while nobody needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub ipvs_version: Option<String>,
+    /// Modules that the plan needs and the kernel could not load, at most 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 63)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub missing_modules: Vec<String>,
+}
+
 /// What a node is, as its agent says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -215,6 +304,27 @@ pub struct NodePlanStatus {
     /// How many members' checks fail, also those beyond the list.
     #[serde(default)]
     pub unhealthy_count: i32,
+    /// Virtual services that cannot be carried out as asked, at most 256, key `virtualService`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["virtualService".into()]))]
+    pub service_problems: Vec<ServiceProblem>,
+    /// Virtual services whose quorum is lost, as `namespace/name`, at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::Token>", length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub without_quorum: Vec<String>,
+    /// Members that are leaving and still in the table, at most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub draining: Vec<DrainingServer>,
+    /// How many members are leaving, also those beyond the list.
+    #[serde(default)]
+    pub draining_count: i32,
+    /// What the kernel can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelReport>,
     /// Conditions, key `type`: `Programmed`, and on a real server `LoopbackConfigured` and
     /// `ARPSuppressed`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -1,7 +1,18 @@
 //! Keeping a client on one real server.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// What tells one client from another (`ipvsadm --pe`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum PersistenceEngine {
+    /// The client's address.
+    #[default]
+    None,
+    /// The Call-ID of SIP over UDP (module `ip_vs_pe_sip`).
+    SIP,
+}
 
 /// Persistence (`ipvsadm -p`): all connections of a client network go to one real server until it
 /// has been silent for the timeout.
@@ -20,6 +31,9 @@ pub struct Persistence {
     #[serde(default = "default_ipv6_prefix_length")]
     #[schemars(range(min = 1, max = 128))]
     pub ipv6_prefix_length: i32,
+    /// What tells one client from another.
+    #[serde(default)]
+    pub engine: PersistenceEngine,
 }
 
 fn default_timeout_seconds() -> i32 {

@@ -3,10 +3,26 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{ForwardingMethod, HealthCheck, Persistence, Port, Scheduler, format};
+use super::{
+    AddressFamily, BindAddresses, ConnectionLimits, Drain, Fallback, Forwarding, HealthCheck,
+    Persistence, Port, Quorum, Scheduler, format,
+};
 
 /// Label of a slice: the `DirectorPair` that it belongs to.
 pub const PAIR_LABEL: &str = "lvs-operator.dev/pair";
+
+/// Firewall mark of a virtual service as directors program it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MarkPlan {
+    /// The mark, 1 to 2147483647.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub mark: i32,
+    /// Address family of the packets.
+    pub family: AddressFamily,
+    /// Whether the director marks packets to `addresses` and `ports` itself.
+    pub managed: bool,
+}
 
 /// A virtual service as directors program it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -21,16 +37,24 @@ pub struct ServicePlan {
     /// VRRP instance that owns the addresses.
     #[schemars(with = "format::EntryName")]
     pub instance: String,
-    /// VIPs, 1 to 64.
-    #[schemars(with = "Vec<format::HostAddress>", length(min = 1, max = 64))]
+    /// VIPs, at most 64; none where a firewall mark that others set is all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::HostAddress>", length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub addresses: Vec<String>,
-    /// Ports, 1 to 64, key `name`.
-    #[schemars(length(min = 1, max = 64))]
+    /// Who puts the VIPs on the Active director.
+    #[serde(default)]
+    pub bind_addresses: BindAddresses,
+    /// Firewall mark that is balanced, instead of addresses and ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firewall_mark: Option<MarkPlan>,
+    /// Ports, at most 64, key `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub ports: Vec<Port>,
-    /// Forwarding method.
-    pub forwarding: ForwardingMethod,
+    /// Forwarding of members that have none of their own.
+    pub forwarding: Forwarding,
     /// Scheduler.
     pub scheduler: Scheduler,
     /// Persistence.
@@ -43,9 +67,15 @@ pub struct ServicePlan {
     #[schemars(with = "Vec<format::Token>", length(max = 1024))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub pools: Vec<String>,
-    /// Every member at weight 0 (`adminState: Drain`).
+    /// How much weight must be up.
     #[serde(default)]
-    pub drain: bool,
+    pub quorum: Quorum,
+    /// Server for the time when the quorum is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+    /// Every member leaves (`adminState: Drain`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
 }
 
 /// A real server in a pool.
@@ -67,6 +97,15 @@ pub struct MemberPlan {
     /// Whether it is checked (`Maintenance` is not).
     #[serde(default = "checked")]
     pub checked: bool,
+    /// Limits on its connections.
+    #[serde(default, skip_serializing_if = "ConnectionLimits::is_none")]
+    pub connection_limits: ConnectionLimits,
+    /// Forwarding, where it differs from the virtual service's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarding: Option<Forwarding>,
+    /// It leaves: no new connections, and removal when its own have ended or the time is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
 }
 
 fn checked() -> bool {

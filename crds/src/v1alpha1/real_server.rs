@@ -5,7 +5,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::format;
+use super::{ConnectionLimits, Drain, format};
 
 /// What the administrator wants of a real server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -13,9 +13,10 @@ pub enum RealServerAdminState {
     /// In service.
     #[default]
     Enabled,
-    /// Weight 0: existing connections go on, no new ones come.
+    /// No new connections come; it leaves every virtual service when its connections have ended or
+    /// the time of `drain` is over.
     Drain,
-    /// Weight 0 and no checks, so that work on the host raises no alarm.
+    /// The same without checks, so that work on the host raises no alarm.
     Maintenance,
     /// Taken out of every virtual service.
     Disabled,
@@ -71,6 +72,44 @@ impl Default for Loopback {
 
 fn default_interface() -> String {
     "lo".into()
+}
+
+/// Who sets `rp_filter` of the tunnel device to 0, without which packets that come out of a tunnel
+/// with a client's address are dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum RpFilter {
+    /// The node's agent.
+    #[default]
+    Managed,
+    /// Somebody else.
+    External,
+}
+
+/// Tunnel device of a real server, as TUN needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TunnelReceiver {
+    /// Device that packets come out of; `Auto` = the kernel's own for the kind of tunnel (`tunl0`,
+    /// `sit0`, `ip6tnl0`, `gre0`), which the agent brings up.
+    #[serde(default = "default_tunnel_device")]
+    #[schemars(with = "format::InterfaceName")]
+    pub device: String,
+    /// Who sets `rp_filter`.
+    #[serde(default)]
+    pub rp_filter: RpFilter,
+}
+
+impl Default for TunnelReceiver {
+    fn default() -> Self {
+        Self {
+            device: default_tunnel_device(),
+            rp_filter: RpFilter::default(),
+        }
+    }
+}
+
+fn default_tunnel_device() -> String {
+    "Auto".into()
 }
 
 /// What a `RealServer` should be.
@@ -134,9 +173,18 @@ pub struct RealServerSpec {
     /// What the administrator wants.
     #[serde(default)]
     pub admin_state: RealServerAdminState,
+    /// Limits on its connections; absent = the pool's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_limits: Option<ConnectionLimits>,
+    /// How it leaves when it is drained; absent = as the virtual service says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
     /// VIPs on the real server.
     #[serde(default)]
     pub loopback: Loopback,
+    /// Tunnel device on the real server; used while `loopback.mode` is `Managed`.
+    #[serde(default)]
+    pub tunnel: TunnelReceiver,
 }
 
 /// What a `RealServer` is.

@@ -101,4 +101,7 @@ pub struct Scheduler {
     #[schemars(length(max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub flags: Vec<SchedulerFlag>,
+    /// Every packet is scheduled by itself (`ipvsadm -o`). For UDP alone.
+    #[serde(default)]
+    pub one_packet: bool,
 }

@@ -2,10 +2,12 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AdminState, BackendPool, Forwarding, HealthCheck, Persistence, Scheduler, format};
+use super::{
+    AdminState, BackendPool, Drain, Forwarding, Frontend, HealthCheck, Persistence, Scheduler,
+    format,
+};
 
 /// Names the `DirectorPair` that serves a virtual service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
@@ -16,62 +18,56 @@ pub struct DirectorPairRef {
     pub name: String,
 }
 
-/// Transport protocol.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    JsonSchema,
-)]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    TCP,
-}
-
-/// A port of a virtual service.
+/// How many of its members a virtual service needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Port {
-    /// Name, unique in the list.
-    #[schemars(with = "format::EntryName")]
-    pub name: String,
-    /// Port, 1 to 65535; 0 = every port, which needs persistence.
-    #[schemars(range(min = 0, max = 65535))]
-    pub port: i32,
-    /// Protocol.
+#[x_kube(validation = Rule::new("self.hysteresis < self.minimumWeight")
+    .message("hysteresis must be less than minimumWeight: otherwise the quorum could not be lost")
+    .field_path(".hysteresis"))]
+pub struct Quorum {
+    /// Sum of the weights of members that are up, 1 to 16777216.
+    #[serde(default = "default_minimum_weight")]
+    #[schemars(range(min = 1, max = 16_777_216))]
+    pub minimum_weight: i32,
+    /// By how much the sum must exceed `minimumWeight` to regain the quorum, and fall below it to
+    /// lose it, 0 to 16777215.
     #[serde(default)]
-    pub protocol: Protocol,
+    #[schemars(range(min = 0, max = 16_777_215))]
+    pub hysteresis: i32,
 }
 
-/// What clients connect to.
+impl Default for Quorum {
+    fn default() -> Self {
+        Self {
+            minimum_weight: default_minimum_weight(),
+            hysteresis: 0,
+        }
+    }
+}
+
+fn default_minimum_weight() -> i32 {
+    1
+}
+
+/// Server that gets all new connections while the quorum is lost (a "sorry server").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.ports.all(p, self.ports.exists_one(q, q.port == p.port && q.protocol == p.protocol))")
-        .message("ports has the same port and protocol twice: remove one of the two")
-        .field_path(".ports"),
-    validation = Rule::new("self.ports.size() == 1 || self.ports.all(p, p.port != 0)")
-        .message("port 0 stands for every port and must be the only one: remove the others, or port 0")
-        .field_path(".ports")
+    validation = Rule::new("!isIP(self.address) || (self.forwarding.method == 'Local') == ip(self.address).isLoopback()")
+        .message("address and forwarding.method do not fit: method Local is the director itself, with the address 127.0.0.1 or ::1, and any other method needs another host's address")
+        .field_path(".address"),
 )]
-pub struct Frontend {
-    /// VIPs, 1 to 64, IPv4 or IPv6.
-    #[schemars(with = "Vec<format::HostAddress>", length(min = 1, max = 64))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
-    pub addresses: Vec<String>,
-    /// Ports, 1 to 64, key `name`.
-    #[schemars(length(min = 1, max = 64))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
-    pub ports: Vec<Port>,
+pub struct Fallback {
+    /// IPv4 or IPv6 address; `127.0.0.1` or `::1` for the director itself.
+    #[schemars(with = "format::ServerAddress")]
+    pub address: String,
+    /// Port, 1 to 65535; 0 = the frontend's port, which only NAT can change.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 65535))]
+    pub port: i32,
+    /// How packets reach it.
+    #[serde(default)]
+    pub forwarding: Forwarding,
 }
 
 /// What a `VirtualService` should be.
@@ -115,21 +111,36 @@ pub struct Frontend {
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.persistence) || self.frontend.ports.all(p, p.port != 0)")
+    validation = Rule::new("has(self.persistence) || has(self.frontend.firewallMark) || !has(self.frontend.ports) || self.frontend.ports.all(p, p.port != 0)")
         .message("frontend.ports has port 0, which stands for every port and needs persistence: add persistence, for example {}, or name the ports")
         .field_path(".persistence"),
-    validation = Rule::new("self.forwarding.method != 'DR' || self.backends.all(b, b.port == 0 || self.frontend.ports.all(p, p.port == b.port))")
-        .message("port of one of backends differs from a frontend port, and forwarding.method DR cannot change the port: set 0 or the frontend's port, or set method to NAT")
+    validation = Rule::new("self.forwarding.method != 'Local'")
+        .message("forwarding.method Local is for spec.fallback: choose DR, NAT or TUN")
+        .field_path(".forwarding"),
+    validation = Rule::new("self.backends.all(b, b.port == 0 || (has(b.forwarding) ? b.forwarding.method : self.forwarding.method) == 'NAT' || (has(self.frontend.ports) && !has(self.frontend.firewallMark) && self.frontend.ports.all(p, p.port == b.port && !has(p.endPort))))")
+        .message("port of one of backends differs from a frontend port, and forwarding.method DR or TUN cannot change the port: set 0 or the frontend's port, or set method to NAT")
         .field_path(".backends"),
-    validation = Rule::new("self.forwarding.method != 'DR' || self.backends.all(b, !has(b.servers) || b.servers.all(s, s.port == 0 || s.port == self.frontend.ports[0].port)) && (self.frontend.ports.all(p, p.port == self.frontend.ports[0].port) || self.backends.all(b, !has(b.servers) || b.servers.all(s, s.port == 0)))")
-        .message("port of one of backends[].servers differs from a frontend port, and forwarding.method DR cannot change the port: set 0 or the frontend's port, or set method to NAT")
+    validation = Rule::new("self.backends.all(b, !has(b.servers) || (has(b.forwarding) ? b.forwarding.method : self.forwarding.method) == 'NAT' || b.servers.all(s, s.port == 0) || (has(self.frontend.ports) && !has(self.frontend.firewallMark) && self.frontend.ports.all(p, p.port == self.frontend.ports[0].port && !has(p.endPort)) && b.servers.all(s, s.port == 0 || s.port == self.frontend.ports[0].port)))")
+        .message("port of one of backends[].servers differs from a frontend port, and forwarding.method DR or TUN cannot change the port: set 0 or the frontend's port, or set method to NAT")
         .field_path(".backends"),
-    validation = Rule::new("self.forwarding.method == 'DR' || self.frontend.ports.all(p, p.port != 0) || self.backends.all(b, b.port == 0 && (!has(b.servers) || b.servers.all(s, s.port == 0)))")
+    validation = Rule::new("has(self.frontend.firewallMark) || !has(self.frontend.ports) || self.frontend.ports.all(p, p.port != 0) || self.backends.all(b, b.port == 0 && (!has(b.servers) || b.servers.all(s, s.port == 0)))")
         .message("a port of backends is set although frontend port 0 stands for every port, where a connection keeps the port that its client chose: set port of the pools and of their servers to 0")
         .field_path(".backends"),
-    validation = Rule::new("self.frontend.ports.all(p, p.port != 0) || !has(self.healthCheck) || self.healthCheck.mode == 'Disabled' || self.healthCheck.checks.all(c, c.type != 'TCP' || has(c.port))")
-        .message("port is required in healthCheck.checks of type TCP while the frontend port is 0: say which port to connect to, or use type Ping")
-        .field_path(".healthCheck")
+    validation = Rule::new("(!has(self.frontend.firewallMark) && (!has(self.frontend.ports) || self.frontend.ports.all(p, p.port != 0))) || !has(self.healthCheck) || self.healthCheck.mode == 'Disabled' || self.healthCheck.checks.all(c, c.type != 'TCP' || has(c.port))")
+        .message("port is required in healthCheck.checks of type TCP while the frontend port is 0 or there is a firewallMark: say which port to connect to, or use type Ping")
+        .field_path(".healthCheck"),
+    validation = Rule::new("!has(self.healthCheck) || self.healthCheck.mode == 'Disabled' || !has(self.frontend.ports) || self.frontend.ports.all(p, p.protocol == 'TCP') || self.healthCheck.checks.all(c, c.type != 'TCP' || has(c.port))")
+        .message("port is required in healthCheck.checks of type TCP while frontend.ports has one of another protocol: say which TCP port to connect to, or use type Ping")
+        .field_path(".healthCheck"),
+    validation = Rule::new("!self.scheduler.onePacket || !has(self.frontend.ports) || self.frontend.ports.all(p, p.protocol == 'UDP')")
+        .message("scheduler.onePacket is for UDP: set it to false, or set protocol of every port to UDP")
+        .field_path(".scheduler"),
+    validation = Rule::new("!has(self.persistence) || self.persistence.engine != 'SIP' || !has(self.frontend.ports) || self.frontend.ports.all(p, p.protocol == 'UDP')")
+        .message("persistence.engine SIP is for UDP: set it to None, or set protocol of every port to UDP")
+        .field_path(".persistence"),
+    validation = Rule::new("!has(self.fallback) || self.fallback.port == 0 || self.fallback.forwarding.method == 'NAT' || (has(self.frontend.ports) && !has(self.frontend.firewallMark) && self.frontend.ports.all(p, p.port == self.fallback.port && !has(p.endPort)))")
+        .message("fallback.port differs from a frontend port, and fallback.forwarding.method DR, TUN or Local cannot change the port: set 0 or the frontend's port, or set method to NAT")
+        .field_path(".fallback")
 )]
 pub struct VirtualServiceSpec {
     /// The pair of directors that serves it. It cannot be changed.
@@ -159,7 +170,17 @@ pub struct VirtualServiceSpec {
     /// Health checks; absent = none, members are always in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
-    /// `Drain` sets every member's weight to 0, `Disabled` takes the service off the directors.
+    /// How much weight must be up.
+    #[serde(default)]
+    pub quorum: Quorum,
+    /// Server for the time when the quorum is lost; absent = the members that are up go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Fallback>,
+    /// How members leave that are drained here, or that have no `drain` of their own.
+    #[serde(default)]
+    pub drain: Drain,
+    /// `Drain` lets the connections of all members end, `Disabled` takes the service off the
+    /// directors.
     #[serde(default)]
     pub admin_state: AdminState,
 }
@@ -218,6 +239,10 @@ pub struct VirtualServiceStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub ports: Option<String>,
+    /// Firewall mark in use, where the frontend has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub firewall_mark: Option<i32>,
     /// Node that answers for them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<format::ObjectName>")]

@@ -57,7 +57,7 @@ fn planned_service(
         .destinations(address, port)
         .filter_map(|(destination, member)| {
             let weight = effective_weight(service, destination, *member, is_up)?;
-            let forwarding = forwarding(service.plan.forwarding);
+            let forwarding = forwarding(service.plan.forwarding.method);
             Some((
                 destination,
                 Destination::new(destination, forwarding, weight),
@@ -94,7 +94,11 @@ fn effective_weight(
             Some(FailureAction::Quiesce) | None => Some(0),
         };
     }
-    Some(if service.plan.drain { 0 } else { member.weight })
+    Some(if service.plan.drain.is_some() {
+        0
+    } else {
+        member.weight
+    })
 }
 
 fn kernel_service(service: &ResolvedService, key: ServiceKey, vip: IpAddr) -> Option<Service> {
@@ -140,6 +144,8 @@ fn forwarding(method: ForwardingMethod) -> Forwarding {
     match method {
         ForwardingMethod::DR => Forwarding::DirectRouting,
         ForwardingMethod::NAT => Forwarding::Nat,
+        ForwardingMethod::TUN => Forwarding::Tunnel(lvs_ipvs::Tunnel::IPIP),
+        ForwardingMethod::Local => Forwarding::Local,
     }
 }
 

@@ -50,7 +50,7 @@ fn targets_of(service: &ResolvedService, kernel: &Table) -> Vec<Target<MemberKey
             let initially_up = match weight {
                 Some(weight) if weight > 0 => true,
                 // It has no weight to lose, and its state is known before it gets one.
-                Some(_) if member.weight == 0 || service.plan.drain => true,
+                Some(_) if member.weight == 0 || service.plan.drain.is_some() => true,
                 _ => health_check.initial_state == InitialState::Up,
             };
             targets.push(Target {

@@ -158,7 +158,7 @@ impl ResolvedService {
         vip: IpAddr,
         frontend_port: u16,
     ) -> impl Iterator<Item = (DestinationKey, &Member)> {
-        let translates_ports = self.plan.forwarding == ForwardingMethod::NAT;
+        let translates_ports = self.plan.forwarding.method == ForwardingMethod::NAT;
         self.members
             .iter()
             .filter(move |member| member.address.is_ipv4() == vip.is_ipv4())
@@ -194,6 +194,8 @@ fn keys_of(address: IpAddr, ports: &[Port]) -> impl Iterator<Item = ServiceKey> 
         Some(ServiceKey::Address {
             protocol: match port.protocol {
                 lvs_crds::v1alpha1::Protocol::TCP => Protocol::Tcp,
+                lvs_crds::v1alpha1::Protocol::UDP => Protocol::Udp,
+                lvs_crds::v1alpha1::Protocol::SCTP => Protocol::Sctp,
             },
             address,
             port: u16::try_from(port.port).ok()?,

@@ -53,6 +53,11 @@ pub fn status(
         instances: report.instances.clone(),
         unhealthy: report.unhealthy.clone(),
         unhealthy_count: i32::try_from(report.unhealthy_count).unwrap_or(i32::MAX),
+        service_problems: Vec::new(),
+        without_quorum: Vec::new(),
+        draining: Vec::new(),
+        draining_count: 0,
+        kernel: None,
         conditions: condition::merge(&before.conditions, conditions),
     }
 }

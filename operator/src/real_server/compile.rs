@@ -41,6 +41,7 @@ pub fn compile(
             .or_insert_with(|| RealServerRole {
                 node_address: address.to_string(),
                 addresses: Vec::new(),
+                tunnels: Vec::new(),
             });
     }
     for service in services.values().flatten() {
@@ -100,6 +101,7 @@ fn retain(
             roles.entry(node.clone()).or_insert_with(|| RealServerRole {
                 node_address: present.node_address.clone(),
                 addresses: Vec::new(),
+                tunnels: Vec::new(),
             });
             addresses
                 .entry(node.clone())

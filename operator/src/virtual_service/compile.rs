@@ -121,12 +121,16 @@ fn plan(service: &ValidatedService, pools: Vec<String>) -> ServicePlan {
         instance: spec.instance.clone(),
         addresses: service.addresses.iter().map(ToString::to_string).collect(),
         ports: spec.frontend.ports.clone(),
-        forwarding: spec.forwarding.method,
+        bind_addresses: spec.frontend.bind_addresses,
+        firewall_mark: None,
+        forwarding: spec.forwarding.clone(),
         scheduler: spec.scheduler.clone(),
         persistence: spec.persistence.clone(),
         health_check: spec.health_check.clone(),
         pools,
-        drain: spec.admin_state == AdminState::Drain,
+        quorum: spec.quorum.clone(),
+        fallback: spec.fallback.clone(),
+        drain: (spec.admin_state == AdminState::Drain).then(|| spec.drain.clone()),
     }
 }
 

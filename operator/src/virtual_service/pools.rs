@@ -233,6 +233,9 @@ fn collect_servers(
             port,
             weight,
             checked: true,
+            connection_limits: backend.connection_limits,
+            forwarding: backend.forwarding.clone(),
+            drain: None,
         };
         members.entry((address, port)).or_insert_with(|| Member {
             plan,
@@ -278,6 +281,9 @@ fn collect_real_server(
             port,
             weight,
             checked,
+            connection_limits: backend.connection_limits,
+            forwarding: backend.forwarding.clone(),
+            drain: None,
         };
         let real_server = Some(Arc::clone(real_server));
         members.insert(

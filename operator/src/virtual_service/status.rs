@@ -162,6 +162,7 @@ fn frame(service: &VirtualService) -> VirtualServiceStatus {
         addresses: Vec::new(),
         vip: Some(frontend.addresses.join(",")),
         ports: Some(ports.join(",")),
+        firewall_mark: None,
         active: None,
         backends: None,
         up: None,
@@ -298,7 +299,7 @@ fn count<'a>(
         backends.total += 1;
         if fails {
             backends.down += 1;
-        } else if plan.drain || member.weight == 0 {
+        } else if plan.drain.is_some() || member.weight == 0 {
             backends.draining += 1;
         } else {
             backends.up += 1;
