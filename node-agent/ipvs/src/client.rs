@@ -33,6 +33,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a dump is repeated when the table changed meanwhile.
 const DUMP_ATTEMPTS: u32 = 5;
 
+/// What tells a client's messages from those of others, for whoever watches netlink messages (an `nlmon` device).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Number that the kernel gave to the family `IPVS`: `nlmsg_type` of its messages.
+    pub family: u16,
+    /// The socket's address, which the kernel gives to no other: `nlmsg_pid` of requests and of their answers.
+    pub port: u32,
+}
+
 /// A connection to the IPVS of one network namespace.
 ///
 /// The namespace is the one that the calling thread was in at [`Client::connect`], for good: threads that move to
@@ -40,8 +49,7 @@ const DUMP_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub struct Client {
     socket: Socket,
-    /// Number that the kernel gave to the family `IPVS`.
-    family: u16,
+    origin: Origin,
     /// Sequence number of the next request.
     sequence: u32,
 }
@@ -53,13 +61,23 @@ impl Client {
     /// # Errors
     /// [`Error::NotSupported`] without IPVS in the kernel, and those of the socket.
     pub fn connect() -> Result<Self, Error> {
+        let socket = Socket::open(ANSWER_TIMEOUT)?;
         let mut client = Self {
-            socket: Socket::open(ANSWER_TIMEOUT)?,
-            family: 0,
+            origin: Origin {
+                family: 0,
+                port: socket.port(),
+            },
+            socket,
             sequence: 1,
         };
-        client.family = client.resolve()?;
+        client.origin.family = client.resolve()?;
         Ok(client)
+    }
+
+    /// What tells this client's messages from those of others.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// All virtual services with their counters, without destinations.
@@ -175,7 +193,7 @@ impl Client {
                 bytes: batch::MAX_BYTES,
                 messages: self.socket.answers_that_fit(),
             };
-            let chunk = batch::encode(rest, self.sequence, self.family, limits);
+            let chunk = batch::encode(rest, self.sequence, self.origin, limits);
             let (now, later) = rest.split_at_checked(chunk.count).unwrap_or((rest, &[]));
             self.sequence = chunk.next_sequence;
             results.extend(self.exchange(&chunk, now));
@@ -290,7 +308,7 @@ impl Client {
         flags: u16,
     ) -> Result<Outcome<Message>, Error> {
         let sequence = self.next_sequence();
-        let bytes = frame::encode(message.clone(), self.family, sequence, flags);
+        let bytes = frame::encode(message.clone(), self.origin, sequence, flags);
         self.converse(request, &bytes, Reply::new(sequence, Message::decode))
     }
 

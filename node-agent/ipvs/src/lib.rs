@@ -41,7 +41,7 @@ pub mod model;
 pub mod translate;
 pub mod wire;
 
-pub use client::Client;
+pub use client::{Client, Origin};
 pub use command::Command;
 pub use error::{Error, Refusal};
 pub use model::{

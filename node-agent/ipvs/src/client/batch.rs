@@ -3,7 +3,7 @@
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
 use super::frame::{self, Answer, Content, Incoming};
-use crate::{Command, translate};
+use crate::{Command, Origin, translate};
 
 /// Longest datagram in bytes. One command takes about 150.
 pub(super) const MAX_BYTES: usize = 32 * 1024;
@@ -34,7 +34,7 @@ pub(super) struct Chunk {
 pub(super) fn encode(
     commands: &[Command],
     first_sequence: u32,
-    family: u16,
+    origin: Origin,
     limits: Limits,
 ) -> Chunk {
     let mut chunk = Chunk {
@@ -46,7 +46,7 @@ pub(super) fn encode(
     for command in commands.iter().take(limits.messages.max(1)) {
         let message = frame::encode(
             translate::message(command),
-            family,
+            origin,
             chunk.next_sequence,
             NLM_F_REQUEST | NLM_F_ACK,
         );

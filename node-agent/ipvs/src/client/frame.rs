@@ -6,6 +6,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_generic::GenlMessage;
 
+use crate::Origin;
 use crate::wire::Message;
 
 /// Length of `struct nlmsghdr`.
@@ -51,11 +52,12 @@ pub(super) struct Incoming<'a> {
 }
 
 /// The bytes of a message of the family `IPVS`.
-pub(super) fn encode(message: Message, family: u16, sequence: u32, flags: u16) -> Vec<u8> {
+pub(super) fn encode(message: Message, origin: Origin, sequence: u32, flags: u16) -> Vec<u8> {
     let mut message = GenlMessage::from_payload(message);
-    message.set_resolved_family_id(family);
+    message.set_resolved_family_id(origin.family);
     let mut message = NetlinkMessage::from(message);
     message.header.sequence_number = sequence;
+    message.header.port_number = origin.port;
     message.header.flags = flags;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];

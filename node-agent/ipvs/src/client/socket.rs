@@ -33,6 +33,7 @@ pub(super) enum Received {
 #[derive(Debug)]
 pub(super) struct Socket {
     inner: netlink_sys::Socket,
+    port: u32,
     receive_buffer_bytes: usize,
 }
 
@@ -41,7 +42,7 @@ impl Socket {
         let failed = |operation| move |source| Error::Socket { operation, source };
         let mut inner =
             netlink_sys::Socket::new(NETLINK_GENERIC).map_err(failed("open a netlink socket"))?;
-        inner.bind_auto().map_err(failed("bind"))?;
+        let port = inner.bind_auto().map_err(failed("bind"))?.port_number();
         inner
             .connect(&SocketAddr::new(0, 0))
             .map_err(failed("connect to the kernel"))?;
@@ -62,8 +63,14 @@ impl Socket {
             .map_err(failed("read the receive buffer's size"))?;
         Ok(Self {
             inner,
+            port,
             receive_buffer_bytes,
         })
+    }
+
+    /// The socket's address.
+    pub(super) const fn port(&self) -> u32 {
+        self.port
     }
 
     /// How many acknowledgements fit into the receive buffer with half of it to spare.

@@ -30,13 +30,18 @@ fn answer(sequence: u32, errno: i32) -> Incoming<'static> {
     }
 }
 
+const ORIGIN: Origin = Origin {
+    family: 28,
+    port: 4711,
+};
+
 #[test]
 fn a_chunk_ends_at_either_limit() {
     let commands = deletions(10);
     let one = encode(
         &commands,
         1,
-        28,
+        ORIGIN,
         Limits {
             bytes: 0,
             messages: 10,
@@ -47,7 +52,7 @@ fn a_chunk_ends_at_either_limit() {
     let by_bytes = encode(
         &commands,
         1,
-        28,
+        ORIGIN,
         Limits {
             bytes: 3 * length + 1,
             messages: 10,
@@ -57,7 +62,7 @@ fn a_chunk_ends_at_either_limit() {
     let by_messages = encode(
         &commands,
         1,
-        28,
+        ORIGIN,
         Limits {
             bytes: 100 * length,
             messages: 4,
@@ -124,7 +129,7 @@ proptest! {
         let limits = Limits { bytes, messages };
         let (mut rest, mut sequence, mut sent) = (commands.as_slice(), first, Vec::new());
         while !rest.is_empty() {
-            let chunk = encode(rest, sequence, 28, limits);
+            let chunk = encode(rest, sequence, ORIGIN, limits);
             prop_assert!(chunk.count == 1 || chunk.bytes.len() <= bytes);
             prop_assert!(chunk.count <= messages.max(1));
             for message in frame::messages(&chunk.bytes) {
