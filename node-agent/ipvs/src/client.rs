@@ -1,11 +1,12 @@
 //! A blocking client of the kernel's IPVS.
 //!
-//! The client is a shell: what it sends and what an answer means is decided in values, in `batch`, `reply` and
-//! `family`; here they meet a socket.
+//! The client is a shell: what it sends and what an answer means is decided in values, in `batch`, `reply`,
+//! `reading` and `family`; here they meet a socket.
 
 mod batch;
 mod family;
 mod frame;
+mod reading;
 mod reply;
 mod socket;
 
@@ -23,6 +24,7 @@ use crate::translate;
 use crate::wire::{Attribute, CommandCode, Message};
 use batch::{Acks, Limits};
 use frame::Answer;
+use reading::Reading;
 use reply::{Outcome, Reply};
 use socket::{Received, Socket};
 
@@ -49,6 +51,8 @@ pub struct Origin {
 #[derive(Debug)]
 pub struct Client {
     socket: Socket,
+    /// The datagram that came last.
+    buffer: Vec<u8>,
     origin: Origin,
     /// Sequence number of the next request.
     sequence: u32,
@@ -68,6 +72,7 @@ impl Client {
                 port: socket.port(),
             },
             socket,
+            buffer: Vec::new(),
             sequence: 1,
         };
         client.origin.family = client.resolve()?;
@@ -80,25 +85,50 @@ impl Client {
         self.origin
     }
 
-    /// All virtual services with their counters, without destinations.
+    /// All virtual services with their counters, without destinations, ordered by their keys.
+    ///
+    /// The kernel answers in parts and the table may change between two of them, which can leave services out. So an
+    /// answer of more than one part is read again until two agree on which services there are.
     ///
     /// # Errors
     /// All but [`Error::NotSupported`].
     pub fn services(&mut self) -> Result<Vec<(Service, Stats)>, Error> {
-        let message = Message::new(CommandCode::GET_SERVICE, Vec::new());
         self.dump(
             "ipvsadm -Ln",
-            &message,
-            |attribute| match attribute {
-                Attribute::Service(attributes) => translate::read_service(attributes).map(Some),
-                _ => Ok(None),
-            },
+            &Message::new(CommandCode::GET_SERVICE, Vec::new()),
+            translate::decode_service,
             |(service, _)| service.key,
         )
     }
 
+    /// One virtual service with its counters, if it exists.
+    ///
+    /// # Errors
+    /// All but [`Error::NotSupported`] and [`Error::Inconsistent`].
+    pub fn service(&mut self, key: &ServiceKey) -> Result<Option<(Service, Stats)>, Error> {
+        let message = translate::of_service(CommandCode::GET_SERVICE, key);
+        match self.get(&format!("ipvsadm -Ln {key}"), &message, |message| {
+            message
+                .attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    Attribute::Service(attributes) => Some(translate::read_service(attributes)),
+                    _ => None,
+                })
+                .ok_or("attribute IPVS_CMD_ATTR_SERVICE is missing")?
+        }) {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::Refused {
+                reason: Refusal::NoSuchService,
+                ..
+            }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The destinations of a service, ordered by their keys. Empty if there is no such service: the kernel does not
-    /// tell the difference.
+    /// tell the difference. An answer of more than one part, from about 90 destinations on, is read as by
+    /// [`Client::services`].
     ///
     /// # Errors
     /// All but [`Error::NotSupported`].
@@ -106,41 +136,84 @@ impl Client {
         &mut self,
         service: &ServiceKey,
     ) -> Result<Vec<ObservedDestination>, Error> {
-        let message = translate::of_service(CommandCode::GET_DEST, service);
-        let request = format!("ipvsadm -Ln {service}");
+        let family = service.family();
         self.dump(
-            &request,
-            &message,
-            |attribute| match attribute {
-                Attribute::Destination(attributes) => {
-                    translate::read_destination(attributes, service.family()).map(Some)
-                }
-                _ => Ok(None),
-            },
+            &format!("ipvsadm -Ln {service}"),
+            &translate::of_service(CommandCode::GET_DEST, service),
+            |payload| translate::decode_destination(payload, family),
             |observed| observed.destination.key,
         )
     }
 
-    /// All virtual services with their destinations: one dump, and one more for each service.
+    /// Shows all virtual services to `visit`, in the kernel's order, straight from the receive buffer.
     ///
-    /// The kernel has no snapshots. A change by someone else meanwhile may be half in the table; the next reading has
-    /// it.
+    /// Nothing is read twice. When the table changes meanwhile, services may be missing and others come twice;
+    /// [`Client::services`] looks after that.
+    ///
+    /// # Errors
+    /// All but [`Error::NotSupported`]. With [`Error::Inconsistent`] and [`Error::Decode`] some services have been
+    /// shown and others have not.
+    pub fn for_each_service(&mut self, mut visit: impl FnMut(Service, Stats)) -> Result<(), Error> {
+        let message = Message::new(CommandCode::GET_SERVICE, Vec::new());
+        self.stream("ipvsadm -Ln", &message, |payload| {
+            if let Some((service, stats)) = translate::decode_service(payload)? {
+                visit(service, stats);
+            }
+            Ok(())
+        })
+    }
+
+    /// Shows the destinations of a service to `visit`, in the kernel's order, straight from the receive buffer; none if
+    /// there is no such service.
+    ///
+    /// Nothing is read twice: [`Client::for_each_service`] has what that means.
+    ///
+    /// # Errors
+    /// As [`Client::for_each_service`].
+    pub fn for_each_destination(
+        &mut self,
+        service: &ServiceKey,
+        mut visit: impl FnMut(ObservedDestination),
+    ) -> Result<(), Error> {
+        let request = format!("ipvsadm -Ln {service}");
+        let message = translate::of_service(CommandCode::GET_DEST, service);
+        self.stream(&request, &message, |payload| {
+            if let Some(observed) = translate::decode_destination(payload, service.family())? {
+                visit(observed);
+            }
+            Ok(())
+        })
+    }
+
+    /// Shows the whole table to `visit`, one service with its destinations at a time: at no time are the destinations of
+    /// more than one service in memory.
+    ///
+    /// The kernel has no snapshots. A change by someone else meanwhile may be half in what is shown; the next reading
+    /// has it.
+    ///
+    /// # Errors
+    /// All but [`Error::NotSupported`].
+    pub fn for_each_entry(&mut self, mut visit: impl FnMut(TableEntry)) -> Result<(), Error> {
+        for (service, stats) in self.services()? {
+            let destinations = self.destinations(&service.key)?;
+            visit(TableEntry {
+                service,
+                stats,
+                destinations,
+            });
+        }
+        Ok(())
+    }
+
+    /// All virtual services with their destinations, as [`Client::for_each_entry`] shows them.
     ///
     /// # Errors
     /// All but [`Error::NotSupported`].
     pub fn snapshot(&mut self) -> Result<Table, Error> {
         let mut entries = BTreeMap::new();
-        for (service, stats) in self.services()? {
-            let destinations = self.destinations(&service.key)?;
-            entries.insert(
-                service.key,
-                TableEntry {
-                    service,
-                    stats,
-                    destinations,
-                },
-            );
-        }
+        self.for_each_entry(|entry| {
+            entries.insert(entry.service.key, entry);
+        })?;
         Ok(Table { entries })
     }
 
@@ -149,14 +222,10 @@ impl Client {
     /// # Errors
     /// All but [`Error::NotSupported`].
     pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
-        let message = Message::new(CommandCode::GET_DAEMON, Vec::new());
         self.dump(
             "ipvsadm -Ln --daemon",
-            &message,
-            |attribute| match attribute {
-                Attribute::Daemon(attributes) => translate::read_daemon(attributes).map(Some),
-                _ => Ok(None),
-            },
+            &Message::new(CommandCode::GET_DAEMON, Vec::new()),
+            translate::decode_daemon,
             |daemon| daemon.role,
         )
     }
@@ -164,21 +233,23 @@ impl Client {
     /// The timeouts of connections.
     ///
     /// # Errors
-    /// All but [`Error::NotSupported`].
+    /// All but [`Error::NotSupported`] and [`Error::Inconsistent`].
     pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
-        self.get(
-            "ipvsadm -Ln --timeout",
-            CommandCode::GET_CONFIG,
-            |attributes| Ok(translate::read_timeouts(attributes)),
-        )
+        let message = Message::new(CommandCode::GET_CONFIG, Vec::new());
+        self.get("ipvsadm -Ln --timeout", &message, |message| {
+            Ok(translate::read_timeouts(&message.attributes))
+        })
     }
 
     /// Version and size of the connection table.
     ///
     /// # Errors
-    /// All but [`Error::NotSupported`].
+    /// All but [`Error::NotSupported`] and [`Error::Inconsistent`].
     pub fn info(&mut self) -> Result<Info, Error> {
-        self.get("ipvsadm -Ln", CommandCode::GET_INFO, translate::read_info)
+        let message = Message::new(CommandCode::GET_INFO, Vec::new());
+        self.get("ipvsadm -Ln", &message, |message| {
+            translate::read_info(&message.attributes)
+        })
     }
 
     /// Applies commands in their order and returns one result for each.
@@ -203,7 +274,7 @@ impl Client {
     }
 
     /// Sends one chunk and collects its acknowledgements.
-    fn exchange(&self, chunk: &batch::Chunk, commands: &[Command]) -> Vec<Result<(), Error>> {
+    fn exchange(&mut self, chunk: &batch::Chunk, commands: &[Command]) -> Vec<Result<(), Error>> {
         if let Err(error) = self.socket.send(&chunk.bytes) {
             return commands.iter().map(|_| Err(error.again())).collect();
         }
@@ -212,9 +283,9 @@ impl Client {
             if acks.are_final() {
                 break None;
             }
-            match self.socket.receive() {
-                Ok(Received::Datagram(bytes)) => {
-                    frame::messages(&bytes).for_each(|message| acks.take(&message));
+            match self.socket.receive(&mut self.buffer) {
+                Ok(Received::Datagram) => {
+                    frame::messages(&self.buffer).for_each(|message| acks.take(&message));
                 }
                 // What was lost shows as an answer that does not come.
                 Ok(Received::Overrun) => {}
@@ -239,37 +310,30 @@ impl Client {
             .collect()
     }
 
-    /// Reads all objects of a kind, again if the table changed meanwhile.
+    /// Reads all objects of a kind, as often as it takes to be sure of them.
     fn dump<T, K: Ord>(
         &mut self,
         request: &str,
         message: &Message,
-        read: impl Fn(&Attribute) -> Result<Option<T>, DecodeError>,
+        decode: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>,
         key: impl Fn(&T) -> K,
     ) -> Result<Vec<T>, Error> {
+        let mut before = None;
         for _ in 0..DUMP_ATTEMPTS {
-            let outcome = self.ask(request, message, NLM_F_REQUEST | NLM_F_DUMP)?;
-            if outcome.interrupted {
-                continue;
-            }
-            let mut objects = outcome
-                .messages
-                .iter()
-                .flat_map(|message| &message.attributes)
-                .filter_map(|attribute| read(attribute).transpose())
-                .collect::<Result<Vec<T>, _>>()
-                .map_err(|source| Error::Decode {
-                    request: request.to_owned(),
-                    source,
-                })?;
-            let count = objects.len();
+            let mut objects = Vec::new();
+            let outcome = self.ask(request, message, NLM_F_REQUEST | NLM_F_DUMP, |payload| {
+                objects.extend(decode(payload)?);
+                Ok(())
+            })?;
             objects.sort_by_key(&key);
-            objects.dedup_by_key(|object| key(object));
-            // A dump goes on at a position between two parts: an object that was added in front of it meanwhile makes
-            // another come twice.
-            if objects.len() == count {
+            let reading = Reading {
+                outcome,
+                keys: objects.iter().map(&key).collect(),
+            };
+            if reading.is_sound(before.as_ref()) {
                 return Ok(objects);
             }
+            before = Some(reading);
         }
         Err(Error::Inconsistent {
             request: request.to_owned(),
@@ -277,28 +341,39 @@ impl Client {
         })
     }
 
+    /// Reads all objects of a kind once.
+    fn stream(
+        &mut self,
+        request: &str,
+        message: &Message,
+        visit: impl FnMut(&[u8]) -> Result<(), DecodeError>,
+    ) -> Result<(), Error> {
+        let outcome = self.ask(request, message, NLM_F_REQUEST | NLM_F_DUMP, visit)?;
+        if outcome.interrupted {
+            return Err(Error::Inconsistent {
+                request: request.to_owned(),
+                attempts: 1,
+            });
+        }
+        Ok(())
+    }
+
     /// Reads a single answer.
     fn get<T>(
         &mut self,
         request: &str,
-        command: CommandCode,
-        read: impl FnOnce(&[Attribute]) -> Result<T, DecodeError>,
+        message: &Message,
+        read: impl Fn(&Message) -> Result<T, DecodeError>,
     ) -> Result<T, Error> {
-        let outcome = self.ask(
-            request,
-            &Message::new(command, Vec::new()),
-            NLM_F_REQUEST | NLM_F_ACK,
-        )?;
-        let message = outcome
-            .messages
-            .first()
-            .ok_or_else(|| DecodeError::from("the answer is empty"));
-        message
-            .and_then(|message| read(&message.attributes))
-            .map_err(|source| Error::Decode {
-                request: request.to_owned(),
-                source,
-            })
+        let mut answer = None;
+        self.ask(request, message, NLM_F_REQUEST | NLM_F_ACK, |payload| {
+            answer = Some(read(&Message::decode(payload)?)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(|| Error::Decode {
+            request: request.to_owned(),
+            source: "the answer is empty".into(),
+        })
     }
 
     fn ask(
@@ -306,17 +381,22 @@ impl Client {
         request: &str,
         message: &Message,
         flags: u16,
-    ) -> Result<Outcome<Message>, Error> {
+        visit: impl FnMut(&[u8]) -> Result<(), DecodeError>,
+    ) -> Result<Outcome, Error> {
         let sequence = self.next_sequence();
         let bytes = frame::encode(message.clone(), self.origin, sequence, flags);
-        self.converse(request, &bytes, Reply::new(sequence, Message::decode))
+        self.converse(request, &bytes, Reply::new(sequence), visit)
     }
 
     fn resolve(&mut self) -> Result<u16, Error> {
         let sequence = self.next_sequence();
         let bytes = family::request(sequence);
         let request = "family IPVS of generic netlink";
-        let outcome = match self.converse(request, &bytes, Reply::new(sequence, family::read)) {
+        let mut number = None;
+        match self.converse(request, &bytes, Reply::new(sequence), |payload| {
+            number = Some(family::read(payload)?);
+            Ok(())
+        }) {
             // "There is no such family."
             Err(Error::Refused {
                 reason:
@@ -329,22 +409,21 @@ impl Client {
             }
             other => other?,
         };
-        outcome.messages.first().copied().ok_or(Error::NotSupported)
+        number.ok_or(Error::NotSupported)
     }
 
-    /// Sends a request and feeds what comes to `reply` until that is complete.
-    fn converse<T>(
-        &self,
+    /// Sends a request, shows the payloads of the answer to `visit`, and returns when the answer is complete.
+    fn converse(
+        &mut self,
         request: &str,
         bytes: &[u8],
-        mut reply: Reply<T>,
-    ) -> Result<Outcome<T>, Error> {
+        mut reply: Reply,
+        mut visit: impl FnMut(&[u8]) -> Result<(), DecodeError>,
+    ) -> Result<Outcome, Error> {
         self.socket.send(bytes)?;
         loop {
-            match self.socket.receive()? {
-                Received::Datagram(bytes) => {
-                    frame::messages(&bytes).for_each(|message| reply.take(&message));
-                }
+            match self.socket.receive(&mut self.buffer)? {
+                Received::Datagram => reply.take(frame::messages(&self.buffer), &mut visit),
                 Received::Overrun => reply.lose(),
                 Received::Nothing => {
                     return Err(Error::NoAnswer {

@@ -6,10 +6,10 @@ mod info;
 mod service;
 mod stats;
 
-pub use daemon::read_daemon;
-pub use destination::read_destination;
+pub use daemon::{decode_daemon, read_daemon};
+pub use destination::{decode_destination, read_destination};
 pub use info::{read_info, read_timeouts};
-pub use service::read_service;
+pub use service::{decode_service, read_service};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -12,11 +12,13 @@ mod stats;
 mod value;
 
 pub use attribute::Attribute;
+pub(crate) use attribute::{DAEMON, DESTINATION, SERVICE};
 pub use daemon::DaemonAttribute;
 pub use destination::DestinationAttribute;
 pub use message::{CommandCode, Message};
 pub use service::ServiceAttribute;
 pub use stats::{Counter, StatsAttribute};
+pub(crate) use value::decode_attributes;
 
 #[cfg(test)]
 mod tests;

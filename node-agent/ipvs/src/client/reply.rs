@@ -5,11 +5,11 @@ use netlink_packet_core::{DecodeError, NLM_F_DUMP_INTR};
 use super::frame::{Answer, Content, Incoming};
 use crate::error::{Error, Refusal};
 
-/// A complete answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Outcome<T> {
-    /// The payloads in their order.
-    pub(super) messages: Vec<T>,
+/// What is known of an answer that is complete. Its payloads went to the visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Datagrams with payloads. The kernel holds its lock for one datagram at a time: what came in one is consistent.
+    pub(super) parts: usize,
     /// Whether the table changed meanwhile, or parts were lost: the answer is not to be trusted.
     pub(super) interrupted: bool,
 }
@@ -39,62 +39,70 @@ impl Failure {
 }
 
 /// An answer in the making. Messages with another sequence number, late answers to earlier requests, are passed over.
-pub(super) struct Reply<T> {
+#[derive(Debug)]
+pub(super) struct Reply {
     sequence: u32,
-    decode: fn(&[u8]) -> Result<T, DecodeError>,
-    messages: Vec<T>,
-    interrupted: bool,
+    outcome: Outcome,
     unreadable: Option<DecodeError>,
     last: Option<Answer>,
 }
 
-impl<T> Reply<T> {
-    pub(super) fn new(sequence: u32, decode: fn(&[u8]) -> Result<T, DecodeError>) -> Self {
+impl Reply {
+    pub(super) fn new(sequence: u32) -> Self {
         Self {
             sequence,
-            decode,
-            messages: Vec::new(),
-            interrupted: false,
+            outcome: Outcome {
+                parts: 0,
+                interrupted: false,
+            },
             unreadable: None,
             last: None,
         }
     }
 
-    /// Takes a message.
-    pub(super) fn take(&mut self, message: &Incoming<'_>) {
-        if message.sequence != self.sequence || self.last.is_some() {
-            return;
+    /// Takes the messages of one datagram and shows their payloads to `visit`.
+    pub(super) fn take<'a>(
+        &mut self,
+        datagram: impl Iterator<Item = Incoming<'a>>,
+        visit: &mut dyn FnMut(&[u8]) -> Result<(), DecodeError>,
+    ) {
+        let mut payloads = false;
+        for message in datagram {
+            if message.sequence != self.sequence || self.last.is_some() {
+                continue;
+            }
+            self.outcome.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
+            match message.content {
+                Content::Payload(payload) => {
+                    payloads = true;
+                    // After one that cannot be read the rest is taken all the same: the next request must find the
+                    // socket idle.
+                    if self.unreadable.is_none() {
+                        self.unreadable = visit(payload).err();
+                    }
+                }
+                Content::Answer(answer) | Content::Done(answer) => self.last = Some(answer),
+                Content::Overrun => self.lose(),
+                Content::Nothing => {}
+            }
         }
-        self.interrupted |= message.flags & NLM_F_DUMP_INTR != 0;
-        match &message.content {
-            // After one that cannot be read the rest is taken all the same: the next request must find the socket idle.
-            Content::Payload(payload) => match (self.decode)(payload) {
-                Ok(message) => self.messages.push(message),
-                Err(error) => self.unreadable = Some(error),
-            },
-            Content::Answer(answer) | Content::Done(answer) => self.last = Some(answer.clone()),
-            Content::Overrun => self.lose(),
-            Content::Nothing => {}
-        }
+        self.outcome.parts += usize::from(payloads);
     }
 
     /// Messages were lost.
     pub(super) fn lose(&mut self) {
-        self.interrupted = true;
+        self.outcome.interrupted = true;
     }
 
-    /// The answer, once it is complete.
-    pub(super) fn end(&mut self) -> Option<Result<Outcome<T>, Failure>> {
+    /// The end of the answer, once it is complete.
+    pub(super) fn end(&mut self) -> Option<Result<Outcome, Failure>> {
         let last = self.last.take()?;
         Some(if last.errno != 0 {
             Err(Failure::Refused(last))
         } else if let Some(error) = self.unreadable.take() {
             Err(Failure::Decode(error))
         } else {
-            Ok(Outcome {
-                messages: std::mem::take(&mut self.messages),
-                interrupted: self.interrupted,
-            })
+            Ok(self.outcome)
         })
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_GENERIC;
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use crate::error::Error;
 
-/// Room for one datagram. The kernel makes dump parts of at most 32 KiB.
+/// Room for one datagram. The kernel makes dump parts as large as the buffer that it is shown, up to 32 KiB.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 
 /// Receive buffer that is asked for. The system's limit (`net.core.rmem_max`) may make it smaller.
@@ -21,9 +22,9 @@ const ACKNOWLEDGEMENT_BYTES: usize = 2048;
 
 /// Something that came, or not.
 pub(super) enum Received {
-    /// One datagram of the kernel: one or more messages.
-    Datagram(Vec<u8>),
-    /// The receive buffer was full: messages were lost.
+    /// One datagram of the kernel: one or more messages. It is in the caller's buffer.
+    Datagram,
+    /// The receive buffer was full, or a datagram was larger than [`DATAGRAM_BYTES`]: messages were lost.
     Overrun,
     /// The time is over.
     Nothing,
@@ -89,12 +90,17 @@ impl Socket {
             })
     }
 
-    /// Waits for the next datagram of the kernel. As the socket is connected, no other sender reaches it.
-    pub(super) fn receive(&self) -> Result<Received, Error> {
-        let mut bytes = Vec::with_capacity(DATAGRAM_BYTES);
+    /// Waits for the next datagram of the kernel and puts it into `buffer` in place of what was there. As the socket is
+    /// connected, no other sender reaches it.
+    pub(super) fn receive(&self, buffer: &mut Vec<u8>) -> Result<Received, Error> {
+        buffer.clear();
+        buffer.reserve(DATAGRAM_BYTES);
+        // The length that is returned is the datagram's, also of one that did not fit.
+        let flags = RecvFlags::TRUNC.bits().cast_signed();
         loop {
-            match self.inner.recv(&mut bytes, 0) {
-                Ok(_) => return Ok(Received::Datagram(bytes)),
+            match self.inner.recv(buffer, flags) {
+                Ok(length) if length > buffer.len() => return Ok(Received::Overrun),
+                Ok(_) => return Ok(Received::Datagram),
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::INTR) => {}
                     Some(Errno::AGAIN) => return Ok(Received::Nothing),

@@ -169,7 +169,8 @@ pub struct Persistence {
     /// How long a client is remembered after its last connection, in seconds. `ipvsadm` takes 1 to 2,678,400 (31
     /// days); the kernel does not check.
     pub timeout_seconds: u32,
-    /// Clients that are equal under this mask count as one. Its family is the service's.
+    /// Clients that are equal under this mask count as one. Its family must be the service's: to the kernel both are
+    /// four bytes.
     pub netmask: Netmask,
 }
 
@@ -266,15 +267,24 @@ impl fmt::Display for ServiceKey {
     }
 }
 
+/// As `ipvsadm -M` takes it: a mask in dotted notation, or a prefix length.
+impl fmt::Display for Netmask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(mask) => mask.fmt(f),
+            Self::V6(bits) => bits.fmt(f),
+        }
+    }
+}
+
 /// The option of `ipvsadm`'s persistence: `-p 50`, with `-M` if the mask is not the default.
 impl fmt::Display for Persistence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "-p {}", self.timeout_seconds)?;
-        match self.netmask {
-            mask if mask == Netmask::host(mask.family()) => Ok(()),
-            Netmask::V4(mask) => write!(f, " -M {mask}"),
-            Netmask::V6(bits) => write!(f, " -M {bits}"),
+        if self.netmask == Netmask::host(self.netmask.family()) {
+            return Ok(());
         }
+        write!(f, " -M {}", self.netmask)
     }
 }
 

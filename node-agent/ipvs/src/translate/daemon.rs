@@ -1,12 +1,13 @@
 //! Synchronisation daemons.
 
+use std::borrow::Borrow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_core::DecodeError;
 
 use super::{missing, read_name};
 use crate::model::{SyncDaemon, SyncRole};
-use crate::wire::DaemonAttribute as A;
+use crate::wire::{DAEMON, DaemonAttribute as A, Message, decode_attributes};
 
 // IP_VS_STATE_*
 const MASTER: u32 = 1;
@@ -45,10 +46,24 @@ pub(super) fn full(daemon: &SyncDaemon) -> Vec<A> {
 /// # Errors
 /// When an attribute is missing or its value means nothing.
 pub fn read_daemon(attributes: &[A]) -> Result<SyncDaemon, DecodeError> {
+    read(attributes.iter().map(Ok))
+}
+
+/// A daemon from the payload of a message of a dump. `None` if the message is about something else.
+///
+/// # Errors
+/// As [`Message::decode`] and [`read_daemon`].
+pub fn decode_daemon(payload: &[u8]) -> Result<Option<SyncDaemon>, DecodeError> {
+    Message::decode_one(payload, DAEMON, |nest| read(decode_attributes::<A>(nest)))
+}
+
+fn read<T: Borrow<A>>(
+    attributes: impl Iterator<Item = Result<T, DecodeError>>,
+) -> Result<SyncDaemon, DecodeError> {
     let (mut role, mut interface, mut sync_id) = (None, None, None);
     let (mut max_length_bytes, mut group, mut port, mut ttl) = (None, None, None, None);
     for attribute in attributes {
-        match attribute {
+        match attribute?.borrow() {
             A::State(MASTER) => role = Some(SyncRole::Master),
             A::State(BACKUP) => role = Some(SyncRole::Backup),
             A::State(other) => {

@@ -1,5 +1,7 @@
 //! Destinations.
 
+use std::borrow::Borrow;
+
 use netlink_packet_core::DecodeError;
 
 use super::{address_bytes, family_number, missing, read_address, read_family};
@@ -8,7 +10,7 @@ use crate::model::{
     TunnelKind,
 };
 use crate::translate::stats::{Widest, read_stats};
-use crate::wire::DestinationAttribute as A;
+use crate::wire::{DESTINATION, DestinationAttribute as A, Message, decode_attributes};
 
 // IP_VS_CONN_F_*
 const FORWARDING_MASK: u8 = 0x7;
@@ -55,6 +57,28 @@ pub fn read_destination(
     attributes: &[A],
     family: Family,
 ) -> Result<ObservedDestination, DecodeError> {
+    read(attributes.iter().map(Ok), family)
+}
+
+/// A destination from the payload of a message of a dump, straight from its bytes: nothing is kept of them, which
+/// matters when destinations come by the million. `None` if the message is about something else. `family` is as in
+/// [`read_destination`].
+///
+/// # Errors
+/// As [`Message::decode`] and [`read_destination`].
+pub fn decode_destination(
+    payload: &[u8],
+    family: Family,
+) -> Result<Option<ObservedDestination>, DecodeError> {
+    Message::decode_one(payload, DESTINATION, |nest| {
+        read(decode_attributes::<A>(nest), family)
+    })
+}
+
+fn read<T: Borrow<A>>(
+    attributes: impl Iterator<Item = Result<T, DecodeError>>,
+    family: Family,
+) -> Result<ObservedDestination, DecodeError> {
     let mut family = family;
     let (mut address, mut port, mut forwarding, mut weight) = (None, None, None, None);
     let (mut upper_threshold, mut lower_threshold) = (0, 0);
@@ -62,7 +86,7 @@ pub fn read_destination(
     let mut tunnel = Tunnel::IPIP;
     let mut stats = Widest::default();
     for attribute in attributes {
-        match attribute {
+        match attribute?.borrow() {
             A::AddressFamily(number) => family = read_family(*number)?,
             A::Address(bytes) => address = Some(*bytes),
             A::Port(number) => port = Some(*number),

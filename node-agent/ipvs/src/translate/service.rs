@@ -1,5 +1,6 @@
 //! Virtual services.
 
+use std::borrow::Borrow;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
@@ -11,7 +12,7 @@ use crate::model::{
     wire_only,
 };
 use crate::translate::stats::{Widest, read_stats};
-use crate::wire::ServiceAttribute as A;
+use crate::wire::{Message, SERVICE, ServiceAttribute as A, decode_attributes};
 
 /// The attributes that identify a service.
 pub(super) fn key(key: &ServiceKey) -> Vec<A> {
@@ -61,13 +62,32 @@ pub(super) fn full(service: &Service) -> Vec<A> {
 /// # Errors
 /// When an attribute is missing or its value means nothing.
 pub fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
-    let key = read_key(attributes)?;
-    let mut scheduler = None;
-    let mut persistence_engine = None;
+    read(attributes.iter().map(Ok))
+}
+
+/// A service and its counters from the payload of a message of a dump, straight from its bytes. `None` if the message
+/// is about something else.
+///
+/// # Errors
+/// As [`Message::decode`] and [`read_service`].
+pub fn decode_service(payload: &[u8]) -> Result<Option<(Service, Stats)>, DecodeError> {
+    Message::decode_one(payload, SERVICE, |nest| read(decode_attributes::<A>(nest)))
+}
+
+fn read<T: Borrow<A>>(
+    attributes: impl Iterator<Item = Result<T, DecodeError>>,
+) -> Result<(Service, Stats), DecodeError> {
+    let mut key = KeyDraft::default();
+    let (mut scheduler, mut persistence_engine) = (None, None);
     let (mut flags, mut timeout_seconds, mut netmask) = (None, 0, None);
     let mut stats = Widest::default();
     for attribute in attributes {
-        match attribute {
+        match attribute?.borrow() {
+            A::AddressFamily(number) => key.family = Some(read_family(*number)?),
+            A::Protocol(number) => key.protocol = Some(Protocol::from_number(*number)),
+            A::Address(bytes) => key.address = Some(*bytes),
+            A::Port(number) => key.port = Some(*number),
+            A::FirewallMark(number) => key.mark = NonZeroU32::new(*number),
             A::Scheduler(name) => scheduler = Some(read_name(name)?),
             A::PersistenceEngine(name) => persistence_engine = Some(read_name(name)?),
             A::Flags { flags: bits, .. } => flags = Some(*bits),
@@ -75,9 +95,11 @@ pub fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
             A::Netmask(bytes) => netmask = Some(*bytes),
             A::Stats(counters) => stats.narrow(read_stats(counters)),
             A::Stats64(counters) => stats.wide(read_stats(counters)),
-            _ => {}
+            A::Other(_) => {}
         }
     }
+    let key = key.finish()?;
+    let scheduler: Name = scheduler.ok_or_else(missing("IPVS_SVC_ATTR_SCHED_NAME"))?;
     let bits = flags.ok_or_else(missing("IPVS_SVC_ATTR_FLAGS"))?;
     let persistence = if bits & wire_only::PERSISTENT == 0 {
         None
@@ -91,13 +113,11 @@ pub fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
             netmask,
         })
     };
-    let scheduler: Name = scheduler.ok_or_else(missing("IPVS_SVC_ATTR_SCHED_NAME"))?;
-    let flags = ServiceFlags::from_bits_truncate(bits);
     Ok((
         Service {
             key,
             scheduler,
-            flags,
+            flags: ServiceFlags::from_bits_truncate(bits),
             persistence,
             persistence_engine,
         },
@@ -105,28 +125,32 @@ pub fn read_service(attributes: &[A]) -> Result<(Service, Stats), DecodeError> {
     ))
 }
 
-fn read_key(attributes: &[A]) -> Result<ServiceKey, DecodeError> {
-    let (mut family, mut protocol, mut address, mut port, mut mark) =
-        (None, None, None, None, None);
-    for attribute in attributes {
-        match attribute {
-            A::AddressFamily(number) => family = Some(read_family(*number)?),
-            A::Protocol(number) => protocol = Some(Protocol::from_number(*number)),
-            A::Address(bytes) => address = Some(*bytes),
-            A::Port(number) => port = Some(*number),
-            A::FirewallMark(number) => mark = NonZeroU32::new(*number),
-            _ => {}
+/// The attributes of a [`ServiceKey`] as far as they have come.
+#[derive(Default)]
+struct KeyDraft {
+    family: Option<Family>,
+    protocol: Option<Protocol>,
+    address: Option<[u8; 16]>,
+    port: Option<u16>,
+    mark: Option<NonZeroU32>,
+}
+
+impl KeyDraft {
+    fn finish(self) -> Result<ServiceKey, DecodeError> {
+        let family = self.family.ok_or_else(missing("IPVS_SVC_ATTR_AF"))?;
+        if let Some(mark) = self.mark {
+            return Ok(ServiceKey::Mark { mark, family });
         }
+        let protocol = self
+            .protocol
+            .ok_or_else(missing("IPVS_SVC_ATTR_PROTOCOL"))?;
+        let address = self.address.ok_or_else(missing("IPVS_SVC_ATTR_ADDR"))?;
+        Ok(ServiceKey::Address {
+            protocol,
+            address: read_address(family, address),
+            port: self.port.ok_or_else(missing("IPVS_SVC_ATTR_PORT"))?,
+        })
     }
-    let family = family.ok_or_else(missing("IPVS_SVC_ATTR_AF"))?;
-    if let Some(mark) = mark {
-        return Ok(ServiceKey::Mark { mark, family });
-    }
-    Ok(ServiceKey::Address {
-        protocol: protocol.ok_or_else(missing("IPVS_SVC_ATTR_PROTOCOL"))?,
-        address: read_address(family, address.ok_or_else(missing("IPVS_SVC_ATTR_ADDR"))?),
-        port: port.ok_or_else(missing("IPVS_SVC_ATTR_PORT"))?,
-    })
 }
 
 fn netmask_bytes(netmask: Netmask) -> [u8; 4] {

@@ -8,9 +8,9 @@ use netlink_packet_core::{
 use super::value::{Value, parse_attributes, parse_unknown};
 use super::{CommandCode, DaemonAttribute, DestinationAttribute, ServiceAttribute};
 
-const SERVICE: u16 = 1;
-const DESTINATION: u16 = 2;
-const DAEMON: u16 = 3;
+pub(crate) const SERVICE: u16 = 1;
+pub(crate) const DESTINATION: u16 = 2;
+pub(crate) const DAEMON: u16 = 3;
 const TIMEOUT_TCP: u16 = 4;
 const TIMEOUT_TCP_FIN: u16 = 5;
 const TIMEOUT_UDP: u16 = 6;

@@ -5,6 +5,9 @@ use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 
 use super::Attribute;
 
+/// Length of `struct genlmsghdr`.
+const HEADER_BYTES: usize = 4;
+
 /// Number of a command (`IPVS_CMD_*`).
 ///
 /// In answers the kernel uses the number of the command that would make what it reports: a dump of services consists
@@ -45,6 +48,8 @@ impl CommandCode {
     pub const GET_INFO: Self = Self(15);
     /// Zeroes counters.
     pub const ZERO: Self = Self(16);
+    /// Deletes all services, whoever made them. No [`Command`](crate::Command) leads to it.
+    pub const FLUSH: Self = Self(17);
 }
 
 /// A message of the family `IPVS` without its headers.
@@ -73,6 +78,25 @@ impl Message {
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
         // The family's number stands in the netlink header, which is not looked at here.
         GenlMessage::parse_with_param(payload, 0).map(|message| message.into_parts().1)
+    }
+
+    /// Decodes the first attribute of a kind straight from such a payload, without the message around it. `None` if
+    /// there is no such attribute.
+    pub(crate) fn decode_one<T>(
+        payload: &[u8],
+        kind: u16,
+        decode: impl FnOnce(&[u8]) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        let attributes = payload
+            .get(HEADER_BYTES..)
+            .ok_or("the header of generic netlink is cut short")?;
+        for attribute in NlasIterator::new(attributes) {
+            let attribute = attribute?;
+            if attribute.kind() == kind {
+                return decode(attribute.value()).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 

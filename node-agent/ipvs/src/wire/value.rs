@@ -98,8 +98,20 @@ pub(super) fn parse_attributes<T>(bytes: &[u8], what: &'static str) -> Result<Ve
 where
     T: for<'a> Parseable<NlaBuffer<&'a [u8]>>,
 {
-    NlasIterator::new(bytes)
-        .map(|attribute| T::parse(&attribute?))
-        .collect::<Result<_, _>>()
-        .context(what)
+    // Dumps consist of nests of dozens of small attributes: most take 8 bytes.
+    let mut attributes = Vec::with_capacity(bytes.len() / 8);
+    for attribute in decode_attributes(bytes) {
+        attributes.push(attribute.context(what)?);
+    }
+    Ok(attributes)
+}
+
+/// The attributes in `bytes`, one by one.
+pub(crate) fn decode_attributes<'a, T>(
+    bytes: &'a [u8],
+) -> impl Iterator<Item = Result<T, DecodeError>> + use<'a, T>
+where
+    T: for<'b> Parseable<NlaBuffer<&'b [u8]>>,
+{
+    NlasIterator::new(bytes).map(|attribute| T::parse(&attribute?))
 }

@@ -4,8 +4,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command as Process;
 
 use lvs_ipvs::{
-    Client, Command, Destination, Family, Forwarding, Persistence, Refusal, Service, TunnelFlags,
-    TunnelKind,
+    Client, Command, Destination, Family, Forwarding, Netmask, Persistence, Refusal, Service,
+    SyncDaemon, SyncRole, Timeouts, Tunnel, TunnelFlags, TunnelKind,
 };
 
 use crate::objects::{mark, name, server, tunnel, web};
@@ -13,45 +13,34 @@ use crate::{apply, fresh, refusal};
 
 #[test]
 #[ignore = "needs a kernel with IPVS and root"]
-fn every_refusal_says_why() {
+fn refusals_of_services_and_settings_say_why() {
     let mut client = fresh();
     let service = || Service::new(web(), name("rr"));
-    let good = server("198.51.100.21", 80, Forwarding::DirectRouting, 1);
-    let add = |destination| Command::AddDestination {
-        service: web(),
-        destination,
-    };
-    let no_scheduler = Service::new(mark(1, Family::Ipv4), name("nosuch"));
-    let no_engine = Service {
-        persistence: Some(Persistence::of_hosts(Family::Ipv4, 50)),
-        persistence_engine: Some(name("nosuch")),
-        ..Service::new(mark(1, Family::Ipv4), name("rr"))
-    };
-
-    assert_eq!(refusal(&mut client, add(good)), Refusal::NoSuchService);
-    assert_eq!(
-        refusal(&mut client, Command::SetService(service())),
-        Refusal::NoSuchService
-    );
-    assert_eq!(
-        refusal(&mut client, Command::DeleteService(web())),
-        Refusal::NoSuchService
-    );
-    assert_eq!(
-        refusal(&mut client, Command::Zero(Some(web()))),
-        Refusal::NoSuchService
-    );
+    for command in [
+        Command::SetService(service()),
+        Command::DeleteService(web()),
+        Command::Zero(Some(web())),
+    ] {
+        assert_eq!(refusal(&mut client, command), Refusal::NoSuchService);
+    }
     apply(&mut client, &[Command::AddService(service())]);
     assert_eq!(
         refusal(&mut client, Command::AddService(service())),
         Refusal::Exists
     );
+
+    let no_scheduler = Service::new(mark(1, Family::Ipv4), name("nosuch"));
     assert_eq!(
         refusal(&mut client, Command::AddService(no_scheduler)),
         Refusal::UnknownScheduler {
             scheduler: name("nosuch")
         }
     );
+    let no_engine = Service {
+        persistence: Some(Persistence::of_hosts(Family::Ipv4, 50)),
+        persistence_engine: Some(name("nosuch")),
+        ..Service::new(mark(1, Family::Ipv4), name("rr"))
+    };
     assert_eq!(
         refusal(&mut client, Command::AddService(no_engine)),
         Refusal::UnknownSchedulerOrEngine {
@@ -59,51 +48,144 @@ fn every_refusal_says_why() {
             engine: name("nosuch")
         }
     );
+    let netmask = Netmask::V6(0);
+    let no_prefix = Service {
+        persistence: Some(Persistence {
+            timeout_seconds: 50,
+            netmask,
+        }),
+        ..Service::new(mark(1, Family::Ipv6), name("rr"))
+    };
+    assert_eq!(
+        refusal(&mut client, Command::AddService(no_prefix)),
+        Refusal::NoPrefixLength { netmask }
+    );
+    let too_long = Timeouts {
+        udp_seconds: u32::MAX,
+        ..Timeouts::default()
+    };
+    assert_eq!(
+        refusal(&mut client, Command::SetTimeouts(too_long)),
+        Refusal::TimeoutTooLong
+    );
+}
 
+#[test]
+#[ignore = "needs a kernel with IPVS and root"]
+fn refusals_of_destinations_say_why() {
+    let mut client = fresh();
+    let good = server("198.51.100.21", 80, Forwarding::DirectRouting, 1);
+    let add = |destination| Command::AddDestination {
+        service: web(),
+        destination,
+    };
     let set = |destination| Command::SetDestination {
         service: web(),
         destination,
     };
-    assert_eq!(refusal(&mut client, set(good)), Refusal::NoSuchDestination);
-    let delete = Command::DeleteDestination {
+    let delete = || Command::DeleteDestination {
         service: web(),
         destination: good.key,
     };
-    assert_eq!(refusal(&mut client, delete), Refusal::NoSuchDestination);
+    for command in [add(good), set(good), delete()] {
+        assert_eq!(refusal(&mut client, command), Refusal::NoSuchService);
+    }
+    apply(
+        &mut client,
+        &[Command::AddService(Service::new(web(), name("rr")))],
+    );
+    for command in [set(good), delete()] {
+        assert_eq!(refusal(&mut client, command), Refusal::NoSuchDestination);
+    }
     apply(&mut client, &[add(good)]);
     assert_eq!(refusal(&mut client, add(good)), Refusal::Exists);
+
+    let heavy = Destination {
+        weight: 1 << 31,
+        ..good
+    };
     assert_eq!(
-        refusal(
-            &mut client,
-            set(Destination {
-                weight: 1 << 31,
-                ..good
-            })
-        ),
-        Refusal::OutOfRange
+        refusal(&mut client, set(heavy)),
+        Refusal::WeightOutOfRange { weight: 1 << 31 }
     );
+    let crossed = Destination {
+        upper_threshold: 1,
+        lower_threshold: 2,
+        ..good
+    };
     assert_eq!(
-        refusal(
-            &mut client,
-            set(Destination {
-                upper_threshold: 1,
-                lower_threshold: 2,
-                ..good
-            })
-        ),
-        Refusal::OutOfRange
+        refusal(&mut client, set(crossed)),
+        Refusal::ThresholdsOutOfOrder { upper: 1, lower: 2 }
     );
-    let multicast = server("224.0.0.1", 80, Forwarding::DirectRouting, 1);
-    assert_eq!(refusal(&mut client, add(multicast)), Refusal::Invalid);
+    for address in ["224.0.0.1", "255.255.255.255", "0.0.0.0"] {
+        let destination = server(address, 80, Forwarding::DirectRouting, 1);
+        let address = destination.key.address;
+        assert_eq!(
+            refusal(&mut client, add(destination)),
+            Refusal::NotUnicast { address }
+        );
+    }
     let other_family = server("2001:db8::21", 80, Forwarding::DirectRouting, 1);
-    assert_eq!(refusal(&mut client, add(other_family)), Refusal::Invalid);
-    let no_port = server(
-        "198.51.100.22",
-        80,
-        tunnel(TunnelKind::Gue, 0, TunnelFlags::empty()),
-        1,
+    assert_eq!(
+        refusal(&mut client, add(other_family)),
+        Refusal::OtherFamilyWithoutTunnel {
+            address: other_family.key.address
+        }
     );
-    assert_eq!(refusal(&mut client, add(no_port)), Refusal::Invalid);
+    let no_port = tunnel(TunnelKind::Gue, 0, TunnelFlags::empty());
+    assert_eq!(
+        refusal(&mut client, add(server("198.51.100.22", 80, no_port, 1))),
+        Refusal::TunnelWithoutPort
+    );
+}
+
+#[test]
+#[ignore = "needs a kernel with IPVS and root"]
+fn daemons_and_mixed_families_exclude_each_other() {
+    let mut client = fresh();
+    let daemon = SyncDaemon::new(SyncRole::Master, name("lo"), 1);
+    let other_family = server("2001:db8::21", 80, Forwarding::Tunnel(Tunnel::IPIP), 1);
+    let add = Command::AddDestination {
+        service: web(),
+        destination: other_family,
+    };
+    let group = "192.0.2.1".parse().expect("an address");
+    let no_group = SyncDaemon {
+        group: Some(group),
+        ..daemon.clone()
+    };
+    assert_eq!(
+        refusal(&mut client, Command::StartDaemon(no_group)),
+        Refusal::NotMulticast { group }
+    );
+
+    apply(
+        &mut client,
+        &[
+            Command::AddService(Service::new(web(), name("rr"))),
+            add.clone(),
+        ],
+    );
+    assert_eq!(
+        refusal(&mut client, Command::StartDaemon(daemon.clone())),
+        Refusal::FamiliesMixed
+    );
+    apply(
+        &mut client,
+        &[
+            Command::DeleteDestination {
+                service: web(),
+                destination: other_family.key,
+            },
+            Command::StartDaemon(daemon),
+        ],
+    );
+    assert_eq!(
+        refusal(&mut client, add),
+        Refusal::OtherFamilyWhileSynchronising {
+            address: other_family.key.address
+        }
+    );
 }
 
 #[test]

@@ -44,6 +44,57 @@ fn what_we_write_is_what_we_and_ipvsadm_read() {
         assert_eq!(observed, wanted);
     }
     assert_eq!(read(&mut client), saved());
+
+    for service in &services {
+        let found = client.service(&service.key).expect("an answer");
+        assert_eq!(found.expect("the service").0, *service);
+    }
+    let nowhere = key(Protocol::Tcp, "192.0.2.99", 80);
+    assert_eq!(client.service(&nowhere).expect("an answer"), None);
+}
+
+#[test]
+#[ignore = "needs a kernel with IPVS and root"]
+fn visitors_see_what_a_table_holds() {
+    let mut client = fresh();
+    let keys: Vec<_> = (1..=300).map(|number| mark(number, Family::Ipv4)).collect();
+    let mut commands: Vec<_> = keys
+        .iter()
+        .map(|key| Command::AddService(Service::new(*key, name("rr"))))
+        .collect();
+    commands.extend((0..300_u16).map(|number| {
+        let [high, low] = number.to_be_bytes();
+        Command::AddDestination {
+            service: keys[0],
+            destination: server(&format!("198.51.{high}.{low}"), 0, Forwarding::Nat, 1),
+        }
+    }));
+    apply(&mut client, &commands);
+
+    let table = client.snapshot().expect("a table");
+    let mut seen = Vec::new();
+    client
+        .for_each_service(|service, _| seen.push(service.key))
+        .expect("services");
+    seen.sort();
+    assert_eq!(seen, keys);
+
+    let mut seen = Vec::new();
+    client
+        .for_each_destination(&keys[0], |observed| seen.push(observed))
+        .expect("destinations");
+    seen.sort_by_key(|observed| observed.destination.key);
+    assert_eq!(seen.len(), 300);
+    assert_eq!(seen, table.get(&keys[0]).expect("the service").destinations);
+    client
+        .for_each_destination(&mark(999, Family::Ipv4), |_| panic!("no such service"))
+        .expect("no destinations");
+
+    let mut entries = table.iter();
+    client
+        .for_each_entry(|entry| assert_eq!(Some(&entry), entries.next()))
+        .expect("entries");
+    assert_eq!(entries.next(), None);
 }
 
 #[test]

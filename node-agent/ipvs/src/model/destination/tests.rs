@@ -46,3 +46,8 @@ fn tunnels_read_as_ipvsadm_takes_them() {
         "-r 198.51.100.21:80 -i -w 1 --tun-type gre --tun-nocsum"
     );
 }
+
+#[test]
+fn a_million_destinations_take_forty_megabytes() {
+    assert!(size_of::<Destination>() <= 40);
+}
