@@ -209,6 +209,12 @@ struct TrafficArguments {
     /// How many requests in all.
     #[arg(long, default_value_t = 1000)]
     requests: u64,
+    /// Octets of each request's body.
+    #[arg(long, default_value_t = 0)]
+    request_bytes: usize,
+    /// Octets of each answer's body.
+    #[arg(long, default_value_t = 0)]
+    answer_bytes: usize,
     /// ADDRESS:PORT.
     target: SocketAddr,
 }
@@ -353,7 +359,8 @@ fn traffic(arguments: &TrafficArguments) -> Result<()> {
     let traffic = Traffic::http(arguments.target)
         .protocol(arguments.protocol)
         .load(load)
-        .requests(arguments.requests);
+        .requests(arguments.requests)
+        .sizes(arguments.request_bytes, arguments.answer_bytes);
     let report = arguments
         .which
         .attach()?

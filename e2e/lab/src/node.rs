@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -190,28 +190,37 @@ impl Node {
     }
 
     /// Starts a server that answers with the node's name and waits until it listens: on every address of the
-    /// node, VIPs included.
+    /// node, VIPs included. [`Protocol::Udp`] wants [`Node::serve_at`] where the node has VIPs.
     ///
     /// # Errors
     /// When the node does not answer or the port is taken.
     pub fn serve(&self, protocol: Protocol, port: u16) -> Result<Running> {
+        self.serve_at(protocol, &[(Ipv6Addr::UNSPECIFIED, port).into()])
+    }
+
+    /// As [`Node::serve`] on these addresses, which with [`Protocol::Udp`] the node may get later.
+    ///
+    /// # Errors
+    /// When the node does not answer or an address cannot be listened on.
+    pub fn serve_at(&self, protocol: Protocol, addresses: &[SocketAddr]) -> Result<Running> {
         let lab = self.lab.state.path("lab").display().to_string();
-        let listen = format!("[::]:{port}");
         let protocol = protocol.to_string();
-        let command = [
-            &lab,
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let mut command = vec![
+            &*lab,
             "serve",
             "--name",
             self.name(),
             "--protocol",
             &protocol,
-            "--listen",
-            &listen,
         ];
+        for address in &addresses {
+            command.extend(["--listen", address]);
+        }
         let running = self.spawn(&command)?;
         running
             .wait_for_output("listening", SERVE_LIMIT)
-            .with_context(|| format!("{}: {protocol} server on port {port}", self.name()))?;
+            .with_context(|| format!("{}: {protocol} server on {addresses:?}", self.name()))?;
         Ok(running)
     }
 

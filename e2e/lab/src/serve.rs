@@ -7,19 +7,27 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::net;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 /// Longest line that a client may send, in octets.
 const MAX_LINE: u64 = 8192;
 
+/// Longest answer of [`Protocol::Http`] and [`Protocol::Udp`], in octets.
+const MAX_ANSWER: usize = 16 << 20;
+
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Any request is answered by 200 and a line `NAME CLIENT-ADDRESS`.
+    /// Any request is answered by 200 and a line `NAME CLIENT-ADDRESS`, which is made as long as the request's
+    /// path says: `/2000`.
     Http,
+    /// A datagram whose first word is a number is answered by one with a line `NAME CLIENT-ADDRESS`, made as long
+    /// as the number says.
+    Udp,
     /// A line with the name, then every line comes back: for connections that stay open.
     Echo,
     /// The greeting and enough of RFC 5321 to say goodbye.
@@ -34,10 +42,11 @@ impl FromStr for Protocol {
     fn from_str(text: &str) -> Result<Self> {
         Ok(match text {
             "http" => Self::Http,
+            "udp" => Self::Udp,
             "echo" => Self::Echo,
             "smtp" => Self::Smtp,
             "ftp" => Self::Ftp,
-            _ => bail!("protocol {text:?}: http, echo, smtp or ftp is wanted"),
+            _ => bail!("protocol {text:?}: http, udp, echo, smtp or ftp is wanted"),
         })
     }
 }
@@ -46,6 +55,7 @@ impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Http => "http",
+            Self::Udp => "udp",
             Self::Echo => "echo",
             Self::Smtp => "smtp",
             Self::Ftp => "ftp",
@@ -66,16 +76,73 @@ pub async fn serve(
     let name: Arc<str> = name.into();
     let mut servers = tokio::task::JoinSet::new();
     for address in listen {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}"))?;
-        servers.spawn(accept(listener, Arc::clone(&name), protocol));
+        let cannot = || format!("cannot listen on {address}");
+        let name = Arc::clone(&name);
+        if protocol == Protocol::Udp {
+            let socket = datagrams(*address).with_context(cannot)?;
+            servers.spawn(answer_datagrams(socket, name));
+        } else {
+            let listener = TcpListener::bind(address).await.with_context(cannot)?;
+            servers.spawn(accept(listener, name, protocol));
+        }
     }
     listening()?;
     match servers.join_next().await {
         Some(ended) => Ok(ended??),
         None => bail!("no address to listen on"),
     }
+}
+
+/// A socket for datagrams to an address that the host may get later: an answer leaves from the address that its
+/// socket is bound to, which of a socket for all addresses would be the route's and not the VIP.
+fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let (family, set_freebind): (_, fn(_, bool) -> _) = if address.is_ipv4() {
+        (net::AddressFamily::INET, net::sockopt::set_ip_freebind)
+    } else {
+        (net::AddressFamily::INET6, net::sockopt::set_ipv6_freebind)
+    };
+    let flags = net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK;
+    let socket = net::socket_with(family, net::SocketType::DGRAM, flags, None)?;
+    set_freebind(&socket, true)?;
+    net::bind(&socket, &address)?;
+    UdpSocket::from_std(socket.into())
+}
+
+async fn answer_datagrams(socket: UdpSocket, name: Arc<str>) -> io::Result<()> {
+    let mut datagram = vec![0; usize::from(u16::MAX)];
+    loop {
+        let (length, client) = socket.recv_from(&mut datagram).await?;
+        let text = String::from_utf8_lossy(datagram.get(..length).unwrap_or_default());
+        let wanted = text.split_whitespace().next();
+        let wanted = wanted.and_then(|word| word.parse().ok()).unwrap_or(0);
+        let answer = signed(&name, client, wanted);
+        // To a client that is gone it cannot be sent.
+        drop(socket.send_to(answer.as_bytes(), client).await);
+    }
+}
+
+/// `NAME CLIENT-ADDRESS` and as much filling as makes it `length` octets long.
+fn signed(name: &str, client: SocketAddr, length: usize) -> String {
+    let text = format!("{name} {}\n", client.ip().to_canonical());
+    let filling = length.min(MAX_ANSWER).saturating_sub(text.len());
+    text + &".".repeat(filling)
+}
+
+/// Reads an HTTP request; returns how long the answer is to be.
+async fn http_request(stream: &mut BufReader<TcpStream>) -> io::Result<usize> {
+    let first = line(stream).await?.unwrap_or_default();
+    let path = first.split(' ').nth(1).unwrap_or_default();
+    let wanted = path.trim_start_matches('/').parse().unwrap_or(0);
+    let mut body = 0;
+    while let Some(header) = line(stream).await?.filter(|header| !header.is_empty()) {
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            body = value.trim().parse().unwrap_or(0);
+        }
+    }
+    tokio::io::copy(&mut stream.take(body), &mut tokio::io::sink()).await?;
+    Ok(wanted)
 }
 
 async fn accept(listener: TcpListener, name: Arc<str>, protocol: Protocol) -> io::Result<()> {
@@ -91,13 +158,13 @@ async fn accept(listener: TcpListener, name: Arc<str>, protocol: Protocol) -> io
 
 async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let client = stream.peer_addr()?.ip().to_canonical();
+    let client = stream.peer_addr()?;
     let local = stream.local_addr()?;
     let mut stream = BufReader::new(stream);
     match protocol {
         Protocol::Http => {
-            while !matches!(line(&mut stream).await?.as_deref(), None | Some("")) {}
-            let body = format!("{name} {client}\n");
+            let length = http_request(&mut stream).await?;
+            let body = signed(name, client, length);
             let head = format!(
                 "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                 body.len()
@@ -128,6 +195,8 @@ async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Resul
             }
         }
         Protocol::Ftp => ftp(&mut stream, name, local).await?,
+        // Has no connections.
+        Protocol::Udp => {}
     }
     stream.shutdown().await
 }

@@ -25,7 +25,7 @@ pub enum Load {
     Concurrency(usize),
 }
 
-/// Requests to one target, each on a new connection.
+/// Requests to one target, each on a new connection or from a new port.
 #[derive(Debug, Clone)]
 pub struct Traffic {
     /// Address and port that are asked.
@@ -42,6 +42,17 @@ pub struct Traffic {
     pub answer_timeout: Duration,
     /// The client's address to send from; none: the system's choice.
     pub source: Option<IpAddr>,
+    /// Sizes of request and answer; [`Protocol::Http`] and [`Protocol::Udp`] alone have them.
+    pub sizes: Sizes,
+}
+
+/// Octets beside the protocol's own; 0 is the least that the protocol needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of the request's body.
+    pub request: usize,
+    /// Of the answer's body.
+    pub answer: usize,
 }
 
 impl Traffic {
@@ -56,6 +67,7 @@ impl Traffic {
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(1),
             source: None,
+            sizes: Sizes::default(),
         }
     }
 
@@ -77,6 +89,13 @@ impl Traffic {
     #[must_use]
     pub fn requests(mut self, requests: u64) -> Self {
         self.requests = Some(requests);
+        self
+    }
+
+    /// Sets the sizes of request and answer.
+    #[must_use]
+    pub fn sizes(mut self, request: usize, answer: usize) -> Self {
+        self.sizes = Sizes { request, answer };
         self
     }
 

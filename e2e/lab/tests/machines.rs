@@ -197,6 +197,7 @@ fn traffic_tells_the_fate_of_each_request(lab: &Lab) -> Result<()> {
     let (client, one) = (lab.client("client")?, lab.node("one")?);
     for (protocol, port) in [
         (Protocol::Http, 80),
+        (Protocol::Udp, 53),
         (Protocol::Echo, 7),
         (Protocol::Smtp, 25),
         (Protocol::Ftp, 21),

@@ -1,13 +1,14 @@
 //! One request of each protocol: connect, ask, learn who answered.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::report::Failure;
+use super::{Sizes, Traffic};
 use crate::serve::{Protocol, line};
 
 /// Connects, from `source` if given.
@@ -31,40 +32,79 @@ pub(super) async fn connect(
         .map_err(Into::into)
 }
 
-/// Asks and returns the name of the server.
-pub(super) async fn ask(
-    stream: TcpStream,
-    protocol: Protocol,
-    target: SocketAddr,
-    limit: Duration,
-) -> Result<String, Failure> {
+/// Connects, asks and returns the name of the server.
+pub(super) async fn exchange(traffic: &Traffic) -> Result<String, Failure> {
+    let Traffic {
+        target,
+        protocol,
+        connect_timeout,
+        answer_timeout,
+        source,
+        sizes,
+        ..
+    } = *traffic;
+    if protocol == Protocol::Udp {
+        let dialogue = udp(target, source, sizes);
+        return timeout(answer_timeout, dialogue)
+            .await
+            .map_err(|_elapsed| Failure::AnswerTimeout)?;
+    }
+    let stream = BufReader::new(connect(target, source, connect_timeout).await?);
     let dialogue = async {
-        let stream = BufReader::new(stream);
         match protocol {
-            Protocol::Http => http(stream, target).await,
+            Protocol::Http => http(stream, target, sizes).await,
             Protocol::Echo => expect(stream).await.map(|(name, _)| name),
             Protocol::Smtp => smtp(stream).await,
-            Protocol::Ftp => ftp(stream, target, limit).await,
+            Protocol::Ftp => ftp(stream, target, answer_timeout).await,
+            Protocol::Udp => Err(Failure::Other("has no connections".into())),
         }
     };
-    timeout(limit, dialogue)
+    timeout(answer_timeout, dialogue)
         .await
         .map_err(|_elapsed| Failure::AnswerTimeout)?
 }
 
 type Stream = BufReader<TcpStream>;
 
-async fn http(mut stream: Stream, target: SocketAddr) -> Result<String, Failure> {
-    let request = format!("GET / HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
+async fn udp(target: SocketAddr, source: Option<IpAddr>, sizes: Sizes) -> Result<String, Failure> {
+    let any: IpAddr = if target.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = UdpSocket::bind((source.unwrap_or(any), 0)).await?;
+    socket.connect(target).await?;
+    let request = format!("{:<1$}", sizes.answer, sizes.request.max(1));
+    socket.send(request.as_bytes()).await?;
+    let mut answer = vec![0; usize::from(u16::MAX)];
+    let length = socket.recv(&mut answer).await?;
+    signed(answer.get(..length).unwrap_or_default(), sizes.answer)
+}
+
+async fn http(mut stream: Stream, target: SocketAddr, sizes: Sizes) -> Result<String, Failure> {
+    let Sizes { request, answer } = sizes;
+    let head = format!(
+        "POST /{answer} HTTP/1.1\r\nHost: {target}\r\nContent-Length: {request}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&vec![b'.'; request]).await?;
     let (status, mut stream) = expect(stream).await?;
     if status.split(' ').nth(1) != Some("200") {
         return Err(Failure::Malformed(status));
     }
     while !line(&mut stream).await?.ok_or(Failure::Closed)?.is_empty() {}
-    let mut body = String::new();
-    stream.read_to_string(&mut body).await?;
-    first_word(&body)
+    let mut body = Vec::new();
+    stream.read_to_end(&mut body).await?;
+    signed(&body, answer)
+}
+
+/// The server's name in an answer of at least this length.
+fn signed(answer: &[u8], length: usize) -> Result<String, Failure> {
+    if answer.len() < length {
+        let got = answer.len();
+        return Err(Failure::Malformed(format!("{got} of {length} octets")));
+    }
+    first_word(&String::from_utf8_lossy(answer))
 }
 
 async fn smtp(stream: Stream) -> Result<String, Failure> {
@@ -133,18 +173,23 @@ mod tests {
     use super::*;
     use crate::serve::serve;
 
-    /// A request of each protocol to this crate's own server.
+    /// A free port of 127.0.0.1, for datagrams too.
+    fn free() -> SocketAddr {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap()
+    }
+
+    /// Requests of each protocol to this crate's own server, small ones and large ones.
     #[tokio::test]
     async fn each_protocol_tells_the_server_by_name() {
         for protocol in [
             Protocol::Http,
+            Protocol::Udp,
             Protocol::Echo,
             Protocol::Smtp,
             Protocol::Ftp,
         ] {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let target = free.local_addr().unwrap();
-            drop(free);
+            let target = free();
             let (ready, listening) = tokio::sync::oneshot::channel();
             let server = tokio::spawn(async move {
                 serve("web-1", protocol, &[target], || {
@@ -153,31 +198,42 @@ mod tests {
                 .await
             });
             listening.await.unwrap();
-            let limit = Duration::from_secs(5);
-            let stream = connect(target, None, limit).await.unwrap();
-            assert_eq!(
-                ask(stream, protocol, target, limit).await,
-                Ok("web-1".to_owned()),
-                "{protocol}"
-            );
+            let mut traffic = Traffic::http(target).protocol(protocol);
+            traffic.answer_timeout = Duration::from_secs(5);
+            for traffic in [traffic.clone(), traffic.sizes(40_000, 50_000)] {
+                assert_eq!(
+                    exchange(&traffic).await,
+                    Ok("web-1".to_owned()),
+                    "{traffic:?}"
+                );
+            }
             server.abort();
         }
     }
 
+    #[test]
+    fn an_answer_that_is_cut_short_is_noticed() {
+        assert_eq!(signed(b"web-1 10.0.0.1\n", 15), Ok("web-1".to_owned()));
+        assert!(matches!(
+            signed(b"web-1 10.0.0.1\n", 16),
+            Err(Failure::Malformed(_))
+        ));
+    }
+
     #[tokio::test]
     async fn nobody_listening_is_refused_and_a_mute_server_times_out() {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let target = free.local_addr().unwrap();
-        let limit = Duration::from_millis(50);
-        let stream = connect(target, None, limit).await.unwrap();
-        assert_eq!(
-            ask(stream, Protocol::Http, target, limit).await,
-            Err(Failure::AnswerTimeout)
-        );
-        drop(free);
-        assert_eq!(
-            connect(target, None, limit).await.unwrap_err(),
-            Failure::Refused
-        );
+        let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut traffic = Traffic::http(mute.local_addr().unwrap());
+        traffic.answer_timeout = Duration::from_millis(50);
+        assert_eq!(exchange(&traffic).await, Err(Failure::AnswerTimeout));
+        drop(mute);
+        for protocol in [Protocol::Http, Protocol::Udp] {
+            let traffic = traffic.clone().protocol(protocol);
+            assert_eq!(
+                exchange(&traffic).await,
+                Err(Failure::Refused),
+                "{protocol}"
+            );
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::exchange::{ask, connect};
+use super::exchange::exchange;
 use super::report::{Report, Request};
 use super::{Load, Traffic};
 use crate::netns::Namespace;
@@ -189,17 +189,7 @@ async fn due(ticks: Option<&mut tokio::time::Interval>) {
 
 async fn request(traffic: &Traffic) -> Request {
     let started = Instant::now();
-    let fate = async {
-        let stream = connect(traffic.target, traffic.source, traffic.connect_timeout).await?;
-        ask(
-            stream,
-            traffic.protocol,
-            traffic.target,
-            traffic.answer_timeout,
-        )
-        .await
-    };
-    let fate = fate.await;
+    let fate = exchange(traffic).await;
     Request {
         started,
         latency: started.elapsed(),
