@@ -3,5 +3,6 @@
 pub mod ipvs;
 pub mod lookout;
 pub mod network;
+pub mod nlmon;
 pub mod proc_ip_vs;
 pub mod sysctls;

@@ -9,6 +9,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod nlmon;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
