@@ -25,6 +25,8 @@ pub struct Example {
     pub directory: &'static str,
     /// Manifests that make the example, in order.
     pub manifests: &'static [&'static str],
+    /// Manifests that a test wants beside them, as paths in the repository.
+    pub besides: &'static [&'static str],
     /// Nodes that are real servers.
     pub real_servers: &'static [&'static str],
     /// Protocol and port of the servers on each of them.
@@ -35,14 +37,50 @@ pub struct Example {
 pub const DIRECT_ROUTING: Example = Example {
     directory: "01-direct-routing",
     manifests: &["manifests.yaml"],
+    besides: &[],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80), (Protocol::Echo, 7)],
+};
+
+/// `examples/02-nat`.
+pub const NAT: Example = Example {
+    directory: "02-nat",
+    manifests: &["manifests.yaml"],
+    besides: &["e2e/tests/nat/echo.yaml"],
+    real_servers: &["web-1", "web-2"],
+    servers: &[(Protocol::Http, 8080), (Protocol::Echo, 7)],
+};
+
+/// `examples/03-tunnel`.
+pub const TUNNEL: Example = Example {
+    directory: "03-tunnel",
+    manifests: &["manifests.yaml"],
+    besides: &[],
+    real_servers: &["web-1", "web-2"],
+    servers: &[(Protocol::Http, 80)],
+};
+
+/// `examples/04-fwmark`.
+pub const FWMARK: &str = "04-fwmark";
+
+/// `examples/05-persistence`, and services without persistence.
+pub const PERSISTENCE: Example = Example {
+    directory: "05-persistence",
+    manifests: &["manifests.yaml"],
+    besides: &["e2e/tests/data_plane/services.yaml"],
+    real_servers: &["web-1", "web-2"],
+    servers: &[
+        (Protocol::Http, 80),
+        (Protocol::Http, 443),
+        (Protocol::Echo, 7),
+    ],
 };
 
 /// `examples/06-three-services`.
 pub const THREE_SERVICES: Example = Example {
     directory: "06-three-services",
     manifests: &["manifests.yaml"],
+    besides: &[],
     real_servers: &["rs-1", "rs-2", "rs-3"],
     servers: &[
         (Protocol::Http, 8080),
@@ -160,8 +198,13 @@ impl Cluster {
     /// # Errors
     /// When the API refuses one or one does not become Ready.
     pub fn apply_example(&self) -> Result<()> {
-        for manifest in self.example.manifests {
-            let path = self.example_path(manifest);
+        let manifests = self.example.manifests.iter();
+        let besides = self.example.besides.iter();
+        let paths: Vec<_> = manifests
+            .map(|manifest| self.example_path(manifest))
+            .chain(besides.map(|path| repository().join(path)))
+            .collect();
+        for path in paths {
             let path = path.to_string_lossy();
             self.kubectl.ok(&["apply", "-f", &path])?;
             // Takes away what a step has patched in beside it, which an apply would leave. A status
@@ -173,6 +216,24 @@ impl Cluster {
             )?;
         }
         self.wait_ready(90)
+    }
+
+    /// Deletes every object that a user applied, and waits until no director has a service of ours.
+    ///
+    /// # Errors
+    /// When that is not so in time.
+    pub fn delete_example(&self) -> Result<()> {
+        self.kubectl
+            .ok(&["delete", "virtualservices,realservers", "-A", "--all"])?;
+        self.kubectl.ok(&["delete", "directorpairs", "--all"])?;
+        eventually("empty tables", Duration::from_secs(30), || {
+            for director in ["lb-1", "lb-2"] {
+                let table = self.table(director)?;
+                ensure!(table.is_empty(), "{director} has {table:?}");
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Waits until every object that a user applied is Ready.
@@ -302,6 +363,24 @@ impl Cluster {
             }
         }
         Ok(holders)
+    }
+
+    /// Waits until every director's table fulfils the condition.
+    ///
+    /// # Errors
+    /// When one does not in time.
+    pub fn wait_tables(
+        &self,
+        what: &str,
+        within: Duration,
+        condition: impl Fn(&Table) -> Result<()>,
+    ) -> Result<()> {
+        for director in ["lb-1", "lb-2"] {
+            eventually(&format!("{director}: {what}"), within, || {
+                condition(&self.table(director)?)
+            })?;
+        }
+        Ok(())
     }
 
     /// Waits until exactly this director has the address.

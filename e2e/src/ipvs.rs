@@ -73,6 +73,34 @@ pub fn parse(text: &str) -> Result<Table> {
     Ok(table)
 }
 
+/// Figures of a virtual service, or of one of its real servers.
+pub type Figures = BTreeMap<(String, Option<String>), Vec<u64>>;
+
+/// Reads the figures that `ipvsadm -Ln` prints with `--stats`, `--rate`, `--thresholds` or `--persistent-conn`, in
+/// the order of their columns. `--exact` must be given with the first two.
+#[must_use]
+pub fn figures(text: &str) -> Figures {
+    let mut figures = Figures::new();
+    let mut service = String::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let numbers = |words: &[&str]| words.iter().filter_map(|word| word.parse().ok()).collect();
+        match words.as_slice() {
+            [kind @ ("TCP" | "UDP" | "SCTP" | "FWM"), address, rest @ ..] => {
+                service = format!("{kind} {address}");
+                figures.insert((service.clone(), None), numbers(rest));
+            }
+            ["->", "RemoteAddress:Port", ..] => {}
+            ["->", address, rest @ ..] => {
+                let key = (service.clone(), Some((*address).to_owned()));
+                figures.insert(key, numbers(rest));
+            }
+            _ => {}
+        }
+    }
+    figures
+}
+
 /// Weight of a real server; `None` when the service or the server is not in the table.
 #[must_use]
 pub fn weight(table: &Table, service: &str, server: &str) -> Option<u32> {
@@ -107,6 +135,28 @@ TCP  [fd00::1]:443 rr
             12
         );
         assert!(table["TCP [fd00::1]:443"].servers.is_empty());
+    }
+
+    const STATISTICS: &str = "\
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes
+  -> RemoteAddress:Port
+TCP  192.168.1.222:80                   12       72       60     4000     9000
+  -> 192.168.1.130:80                    7       42       35     2000     5000
+FWM  99                                  0        0        0        0        0
+";
+
+    #[test]
+    fn reads_figures_of_services_and_servers() {
+        let figures = figures(STATISTICS);
+        let web = || "TCP 192.168.1.222:80".to_owned();
+        assert_eq!(figures.len(), 3);
+        assert_eq!(figures[&(web(), None)], [12, 72, 60, 4000, 9000]);
+        assert_eq!(
+            figures[&(web(), Some("192.168.1.130:80".to_owned()))],
+            [7, 42, 35, 2000, 5000]
+        );
+        assert_eq!(figures[&("FWM 99".to_owned(), None)], [0; 5]);
     }
 
     #[test]

@@ -67,6 +67,16 @@ impl Kubectl {
         Ok(child.wait_with_output()?.into())
     }
 
+    /// `kubectl patch KIND NAME --type=merge`.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub fn patch(&self, kind: &str, name: &str, patch: &Value) -> Result<()> {
+        let patch = patch.to_string();
+        self.ok(&["patch", kind, name, "--type=merge", "--patch", &patch])?;
+        Ok(())
+    }
+
     /// `kubectl wait --for=WHAT OBJECTS`.
     ///
     /// # Errors

@@ -12,8 +12,10 @@
 )]
 
 pub mod cluster;
+pub mod connections;
 pub mod eventually;
 pub mod gap;
 pub mod ipvs;
 pub mod kubectl;
+pub mod metrics;
 pub mod scenario;

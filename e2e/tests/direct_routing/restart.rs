@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
+use lvs_e2e::connections;
 use lvs_e2e::eventually::{eventually, throughout};
-use lvs_lab::traffic::{Connections, OpenConnections, RunningTraffic};
+use lvs_lab::traffic::{OpenConnections, RunningTraffic};
 
 use lvs_e2e::gap::gap;
 
@@ -129,54 +130,11 @@ fn open(cluster: &Cluster) -> Result<OpenConnections> {
     cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
     cluster.kubectl.apply(ECHO)?.ok()?;
     cluster.wait_ready(30)?;
-    let connections = cluster
-        .lab
-        .client("client-2")?
-        .connections(Connections::new(format!("{VIP}:7").parse()?, COUNT))?;
-    let broken: Vec<_> = connections
-        .so_far()
-        .into_iter()
-        .filter_map(|connection| connection.broken)
-        .collect();
-    ensure!(
-        broken.is_empty(),
-        "{} of {COUNT} connections were never open: {:?}",
-        broken.len(),
-        broken.first()
-    );
-    // Connection sync speaks of a connection from its third packet on.
-    eventually(
-        "every connection has answers",
-        Duration::from_secs(20),
-        || {
-            let fewest = connections
-                .so_far()
-                .iter()
-                .map(|connection| connection.answers)
-                .min();
-            ensure!(fewest.context("no connections")? >= 5, "one has {fewest:?}");
-            Ok(())
-        },
-    )?;
-    Ok(connections)
+    connections::open(cluster, "client-2", &format!("{VIP}:7"), COUNT)
 }
 
 fn close(cluster: &Cluster, connections: OpenConnections) -> Result<()> {
-    let connections = connections.close()?;
-    let broken: Vec<_> = connections
-        .iter()
-        .filter_map(|connection| connection.broken.as_ref())
-        .collect();
-    ensure!(
-        broken.is_empty(),
-        "{} of {COUNT} connections broke: {:?}",
-        broken.len(),
-        broken.first()
-    );
-    let longest = connections
-        .iter()
-        .map(|connection| connection.longest_wait)
-        .max();
+    let longest = connections::close_whole(connections)?;
     println!("{COUNT} connections stayed open, longest wait {longest:?}");
     cluster.kubectl.ok(&["delete", "virtualservice", "echo"])?;
     Ok(())

@@ -1,0 +1,143 @@
+//! The VIP and the inside gateway are on the same director at every time that counts.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::connections;
+use lvs_e2e::eventually::throughout;
+use lvs_e2e::gap::gap;
+use lvs_lab::traffic::{RunningTraffic, Traffic};
+use serde_json::json;
+
+use super::split::target;
+use super::{GATEWAY, OTHER, PREFERRED, VIP};
+
+/// What a planned move may cost: two addresses change hands, and answers need both.
+const PLANNED: Duration = Duration::from_millis(300);
+
+/// Requests that a planned move may catch before the kernel has told the other director of their connections.
+const CAUGHT: usize = 6;
+
+/// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
+const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
+
+/// What the lab may add to an unplanned move.
+const LAB: Duration = Duration::from_millis(500);
+
+pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
+    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 50)?;
+    let traffic = traffic(cluster)?;
+    set_admin_state(cluster, "Drain")?;
+    both_on(cluster, OTHER, Duration::from_secs(10))?;
+    stay(cluster, OTHER)?;
+    set_admin_state(cluster, "Enabled")?;
+    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    stay(cluster, PREFERRED)?;
+    let report = traffic.stop()?;
+    let lost = gap(&report)?;
+    println!(
+        "drain and back: longest gap {} ms, {} requests failed",
+        lost.as_millis(),
+        report.failed()
+    );
+    ensure!(report.failed() <= CAUGHT, "requests failed:\n{report}");
+    ensure!(lost < PLANNED, "a gap of {lost:?}:\n{report}");
+    let wait = connections::close_whole(open)?;
+    println!("50 connections stayed open, longest wait {wait:?}");
+    Ok(())
+}
+
+pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
+    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 50)?;
+    let traffic = traffic(cluster)?;
+    let director = cluster.node(PREFERRED)?;
+    director.power_off()?;
+    both_on(cluster, OTHER, Duration::from_secs(10))?;
+    stay(cluster, OTHER)?;
+    let report = traffic.stop()?;
+    let lost = gap(&report)?;
+    println!(
+        "power loss: longest gap {} ms, {} requests failed",
+        lost.as_millis(),
+        report.failed()
+    );
+    ensure!(
+        lost <= ACTIVE_DOWN_INTERVAL + LAB,
+        "a gap of {lost:?}:\n{report}"
+    );
+    director.power_on()?;
+    director.wait_ready()?;
+    both_on(cluster, PREFERRED, Duration::from_secs(60))?;
+    stay(cluster, PREFERRED)?;
+    let connections = open.close()?;
+    let broken = connections::broken(&connections);
+    println!(
+        "{} of {} connections survived the loss and the return",
+        connections.len() - broken.len(),
+        connections.len()
+    );
+    ensure!(broken.is_empty(), "{:?}", broken.first());
+    Ok(())
+}
+
+/// A director with one of the two networks is of no use, and gives both addresses up.
+pub(crate) fn inside_down(cluster: &Cluster) -> Result<()> {
+    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    cluster.on(PREFERRED, &["ip", "link", "set", "eth1", "down"])?;
+    let moved = cluster
+        .wait_holder(OTHER, VIP, Duration::from_secs(10))
+        .and_then(|_| cluster.holders(GATEWAY));
+    cluster.on(PREFERRED, &["ip", "link", "set", "eth1", "up"])?;
+    let holders = moved?;
+    ensure!(
+        holders.iter().any(|holder| holder == OTHER),
+        "{VIP} moved, but {GATEWAY} is on {holders:?}"
+    );
+    both_on(cluster, PREFERRED, Duration::from_secs(30))
+}
+
+fn set_admin_state(cluster: &Cluster, state: &str) -> Result<()> {
+    let directors = json!([{"nodeName": PREFERRED, "adminState": state}, {"nodeName": OTHER}]);
+    cluster.kubectl.patch(
+        "directorpair",
+        "edge",
+        &json!({"spec": {"directors": directors}}),
+    )
+}
+
+/// Waits until this director alone has both addresses.
+fn both_on(cluster: &Cluster, director: &str, within: Duration) -> Result<()> {
+    for address in [VIP, GATEWAY] {
+        cluster.wait_holder(director, address, within)?;
+    }
+    Ok(())
+}
+
+/// It keeps both.
+fn stay(cluster: &Cluster, director: &str) -> Result<()> {
+    let what = format!("both addresses on {director} alone");
+    throughout(&what, Duration::from_secs(2), || {
+        for address in [VIP, GATEWAY] {
+            let holders = cluster.holders(address)?;
+            ensure!(holders == [director], "{address}: holders are {holders:?}");
+        }
+        Ok(())
+    })
+}
+
+/// 100 requests a second that have been answered.
+fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
+    let running = cluster
+        .lab
+        .client("client-1")?
+        .traffic(Traffic::http(target()?))?;
+    running
+        .wait_until(Duration::from_secs(10), |report| {
+            report.per_server().values().sum::<usize>() >= 20
+        })
+        .context("before the move")?;
+    Ok(running)
+}
