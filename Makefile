@@ -58,9 +58,9 @@ light: tools
 machines: tools
 	cargo test -p lvs-lab --test machines -- --ignored
 
-## The product's life in a five-node cluster: install, fail over, repair, release.
+## The product's life in five-node clusters: install, fail over, repair, release, and all that IPVS can do.
 e2e: images
-	cargo test -p lvs-e2e --test direct_routing --test three_services
+	cargo test -p lvs-e2e --test direct_routing --test three_services --test nat --test tunnel --test data_plane
 
 ## Resident memory and CPU time at rest beside keepalived's; writes docs/benchmarks/idle.md.
 bench-idle: images

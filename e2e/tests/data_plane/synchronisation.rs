@@ -1,0 +1,84 @@
+//! What connection synchronisation is for.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::connections::{self, broken};
+use lvs_e2e::eventually::eventually;
+
+use super::{ECHO_TARGET, OTHER, PLAIN_VIP, PREFERRED};
+
+const OPEN: usize = 300;
+
+/// The share of connections that must survive, in percent: each was open long enough to be synchronised.
+const SHARE: usize = 100;
+
+pub(crate) fn death_and_return(cluster: &Cluster) -> Result<()> {
+    cluster.wait_holder(PREFERRED, PLAIN_VIP, Duration::from_secs(30))?;
+    let open = connections::open(cluster, "client-2", ECHO_TARGET, OPEN)?;
+    eventually(
+        "the other director knows the connections",
+        Duration::from_secs(10),
+        || {
+            let known = known(cluster, OTHER)?;
+            ensure!(known >= OPEN, "it knows {known}");
+            Ok(())
+        },
+    )?;
+    let director = cluster.node(PREFERRED)?;
+    director.power_off()?;
+    cluster.wait_holder(OTHER, PLAIN_VIP, Duration::from_secs(10))?;
+    answered_anew(&open)?;
+    let after_death = broken(&open.so_far()).len();
+
+    director.power_on()?;
+    director.wait_ready()?;
+    cluster.wait_holder(PREFERRED, PLAIN_VIP, Duration::from_secs(60))?;
+    answered_anew(&open)?;
+    let connections = open.close()?;
+    let after_return = broken(&connections);
+    let waits = connections.iter().map(|one| one.longest_wait).max();
+    println!(
+        "of {OPEN} connections {} survived the death, {} the return too; longest wait {waits:?}",
+        OPEN - after_death,
+        OPEN - after_return.len()
+    );
+    ensure!(
+        (OPEN - after_return.len()) * 100 >= SHARE * OPEN,
+        "{} broke: {:?}",
+        after_return.len(),
+        after_return.first()
+    );
+    Ok(())
+}
+
+/// Connections of the echo service that a director knows.
+fn known(cluster: &Cluster, director: &str) -> Result<usize> {
+    let connections = cluster.on(director, &["ipvsadm", "-Lnc"])?;
+    Ok(connections
+        .lines()
+        .filter(|line| line.contains("ESTABLISHED") && line.contains(ECHO_TARGET))
+        .count())
+}
+
+/// Waits until every connection has either broken or been answered once more.
+fn answered_anew(open: &lvs_lab::traffic::OpenConnections) -> Result<()> {
+    let before = open.so_far();
+    let start = Instant::now();
+    eventually(
+        "answers on every connection",
+        Duration::from_secs(40),
+        || {
+            let now = open.so_far();
+            let waiting = before
+                .iter()
+                .zip(&now)
+                .filter(|(before, now)| now.broken.is_none() && now.answers <= before.answers + 1)
+                .count();
+            ensure!(waiting == 0, "{waiting} wait for {:?}", start.elapsed());
+            Ok(())
+        },
+    )?;
+    Ok(())
+}
