@@ -129,12 +129,13 @@ impl Agent {
     pub fn new(settings: &Settings, inputs: Inputs, outputs: Outputs) -> io::Result<Self> {
         let (ownership_file, ownership) = OwnershipFile::open(&settings.state_dir);
         let engine = Engine::start();
+        let lookout = Lookout::start(Sysctls::new(&settings.proc_sys_net))?;
         Ok(Self {
             vrrp_report: inputs.vrrp.report(),
             inputs,
             outputs,
-            kernel: Kernel::new(&settings.proc_sys_net),
-            lookout: Lookout::start(Sysctls::new(&settings.proc_sys_net))?,
+            kernel: Kernel::new(&settings.proc_sys_net, lookout.table_watch()),
+            lookout,
             health: engine.results(),
             engine,
             ownership,
@@ -151,8 +152,8 @@ impl Agent {
     }
 
     /// Runs until `stop` is done or the VRRP thread has ended by itself. The kernel keeps everything;
-    /// what is to be handed over is up to the caller, who gets the VRRP thread back.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) -> VrrpHandle {
+    /// what is to be handed over is up to the caller, who gets the threads back.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> (VrrpHandle, Lookout) {
         let mut stop = pin!(stop);
         let mut full = interval(heartbeat::PERIOD);
         full.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -173,7 +174,7 @@ impl Agent {
             }
             next = self.pass().await;
         }
-        self.inputs.vrrp
+        (self.inputs.vrrp, self.lookout)
     }
 
     fn wake(&self, next: Next) -> Option<Instant> {

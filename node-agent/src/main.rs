@@ -181,13 +181,14 @@ async fn work(
         }
         stop_requested = true;
     };
-    let vrrp = agent.run(stop).await;
+    let (vrrp, lookout) = agent.run(stop).await;
     if !stop_requested {
         vrrp.ended().context("VRRP failed")?;
         anyhow::bail!("VRRP ended by itself");
     }
     tracing::info!("stopping: VIPs are handed over, IPVS stays as it is");
     vrrp.stop().await.context("VRRP failed while it stopped")?;
+    lookout.stop().await;
     // The thread is gone, so the journal ends once it has written down what happened last.
     journal.await?;
     if let Some(client) = client {

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::kernel::lookout::Way;
+
 /// Bounds of the passes' durations in seconds.
 const PASS_SECONDS: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 
@@ -15,6 +17,13 @@ const PASS_SECONDS: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 pub struct KindLabel {
     /// See [`crate::op::Op::kind`].
     pub kind: &'static str,
+}
+
+/// A way to find changes of the IPVS table by others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WayLabel {
+    /// See [`Way::name`].
+    pub way: &'static str,
 }
 
 /// What the loop counts. Clones share their values.
@@ -28,6 +37,8 @@ pub struct Metrics {
     pub drift: Family<KindLabel, Counter>,
     /// How long a pass took.
     pub pass_seconds: Histogram,
+    /// Ways to find changes of the IPVS table by others: 1 for the one in use.
+    pub ipvs_watch: Family<WayLabel, Gauge>,
     /// IPVS services of others.
     pub foreign_services: Gauge,
     /// IPVS services of ours.
@@ -44,6 +55,7 @@ impl Metrics {
             failed_ops: Family::default(),
             drift: Family::default(),
             pass_seconds: Histogram::new(PASS_SECONDS),
+            ipvs_watch: Family::default(),
             foreign_services: Gauge::default(),
             services: Gauge::default(),
             unhealthy_members: Gauge::default(),
@@ -67,6 +79,11 @@ impl Metrics {
             metrics.pass_seconds.clone(),
         );
         agent.register(
+            "ipvs_watch",
+            "How changes of the IPVS table by others are found: 1 for the way in use",
+            metrics.ipvs_watch.clone(),
+        );
+        agent.register(
             "foreign_services",
             "IPVS services that belong to others",
             metrics.foreign_services.clone(),
@@ -82,5 +99,16 @@ impl Metrics {
             metrics.unhealthy_members.clone(),
         );
         metrics
+    }
+
+    /// Says how changes of the IPVS table by others are found, if they matter.
+    pub fn set_ipvs_watch(&self, used: Option<Way>) {
+        for way in [Way::Nlmon, Way::Poll] {
+            let label = WayLabel { way: way.name() };
+            let is_used = used == Some(way);
+            self.ipvs_watch
+                .get_or_create(&label)
+                .set(i64::from(is_used));
+        }
     }
 }

@@ -48,6 +48,23 @@ pub enum Command {
     Zero(Option<ServiceKey>),
 }
 
+impl Command {
+    /// The virtual service that is added, changed or deleted, or whose destinations are.
+    #[must_use]
+    pub const fn changed_service(&self) -> Option<ServiceKey> {
+        match self {
+            Self::AddService(service) | Self::SetService(service) => Some(service.key),
+            Self::DeleteService(key) => Some(*key),
+            Self::AddDestination { service, .. }
+            | Self::SetDestination { service, .. }
+            | Self::DeleteDestination { service, .. } => Some(*service),
+            Self::StartDaemon(_) | Self::StopDaemon(_) | Self::SetTimeouts(_) | Self::Zero(_) => {
+                None
+            }
+        }
+    }
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::facts::NodeFacts;
 use crate::kernel::ipvs::Ipvs;
-use crate::kernel::lookout::Expected;
+use crate::kernel::lookout::{Expected, TableWatch, Way};
 use crate::kernel::network::{Network, NetworkError, Notices};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
 use crate::observe::Observed;
@@ -38,9 +38,9 @@ pub(super) enum ObserveError {
 }
 
 impl Kernel {
-    pub(super) fn new(proc_sys_net: &Path) -> Self {
+    pub(super) fn new(proc_sys_net: &Path, table_watch: TableWatch) -> Self {
         Self {
-            ipvs: Ipvs::default(),
+            ipvs: Ipvs::new(table_watch),
             sysctls: Sysctls::new(proc_sys_net),
             network: None,
             watches_ipvs: false,
@@ -70,6 +70,8 @@ impl Kernel {
         if is_needed {
             observed.table = Some(self.ipvs.table()?);
             observed.daemons = self.ipvs.daemons()?;
+        } else {
+            self.ipvs.close();
         }
         Ok(())
     }
@@ -116,6 +118,11 @@ impl Kernel {
         if self.watches_ipvs {
             self.ipvs.look_again();
         }
+    }
+
+    /// How others' changes of the IPVS table are found, if they matter.
+    pub(super) fn way(&self) -> Option<Way> {
+        self.watches_ipvs.then(|| self.ipvs.way())
     }
 
     /// What a kernel that equals `settled` shows.

@@ -288,6 +288,7 @@ impl Agent {
 
     fn count(&self, plan: &Plan, observed: &Observed) {
         let metrics = &self.outputs.metrics;
+        metrics.set_ipvs_watch(self.kernel.way());
         let is_ours =
             |key: &ServiceKey| plan.services.contains_key(key) || self.ownership.has_service(key);
         let (ours, foreign): (Vec<&ServiceKey>, Vec<&ServiceKey>) = observed

@@ -1,27 +1,51 @@
 //! The kernel's IPVS, with a copy of its table that is renewed when somebody else has changed it.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use lvs_ipvs::{Client, Command, Error, SyncDaemon, Table};
+use lvs_ipvs::{Client, Command, Error, Origin, ServiceKey, SyncDaemon, Table};
 
-use super::lookout::ExpectedTable;
-use super::proc_ip_vs::{Fingerprint, PATH, ProcIpVs};
+use super::lookout::{ExpectedTable, TableWatch, Way};
+use super::proc_ip_vs::Fingerprint;
 use crate::model;
+
+/// Time until it is tried again to be told of changes: a module may have been loaded.
+const LISTEN_PAUSE: Duration = Duration::from_secs(30);
 
 /// The kernel's IPVS. Nothing is opened until it is needed, so a node that is no director needs no
 /// IPVS at all.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ipvs {
+    watch: TableWatch,
     client: Option<Client>,
-    proc: Option<ProcIpVs>,
+    /// When it was last tried to be told of changes, and which messages are ours then.
+    listening: Option<(Instant, Origin)>,
+    /// What was said of it last.
+    announced: Option<Way>,
     /// The table as it was read, with our changes since.
     table: Option<Arc<Table>>,
-    /// What `/proc/net/ip_vs` shows as long as nobody else changes the table.
-    expected: Option<Fingerprint>,
+    /// What is expected as long as nobody else changes the table.
+    expected: ExpectedTable,
 }
 
 impl Ipvs {
+    /// Nothing is opened yet. `watch` tells of changes by others.
+    #[must_use]
+    pub const fn new(watch: TableWatch) -> Self {
+        Self {
+            watch,
+            client: None,
+            listening: None,
+            announced: None,
+            table: None,
+            expected: ExpectedTable {
+                fingerprint: Fingerprint::EMPTY,
+                notices: 0,
+            },
+        }
+    }
+
     /// The table: the copy, if it is still good.
     ///
     /// # Errors
@@ -30,10 +54,17 @@ impl Ipvs {
         let table = if let Some(table) = self.table.take() {
             table
         } else {
-            // Read before the dump: a change in between is then found at the next look.
-            self.expected = self.look();
+            let origin = self.client()?.origin();
+            // First: a change that comes while the table is read is noticed then.
+            self.listen(origin, Instant::now());
+            let notices = self.watch.notices();
             let table = self.client()?.snapshot();
-            Arc::new(self.checked(table)?)
+            let table = self.checked(table)?;
+            self.expected = ExpectedTable {
+                fingerprint: Fingerprint::of_table(&table),
+                notices,
+            };
+            Arc::new(table)
         };
         Ok(Arc::clone(self.table.insert(table)))
     }
@@ -57,29 +88,43 @@ impl Ipvs {
             && let Some(table) = &mut self.table
         {
             let table = Arc::make_mut(table);
+            let fingerprint = &mut self.expected.fingerprint;
+            let keys: BTreeSet<ServiceKey> = commands
+                .iter()
+                .filter_map(Command::changed_service)
+                .collect();
+            for entry in keys.iter().filter_map(|key| table.get(key)) {
+                fingerprint.remove(Fingerprint::of_entry(entry));
+            }
             for command in commands {
                 model::apply(table, command);
             }
-            self.expected = Some(Fingerprint::of_table(table));
+            for entry in keys.iter().filter_map(|key| table.get(key)) {
+                fingerprint.add(Fingerprint::of_entry(entry));
+            }
         } else {
             self.forget();
         }
         Ok(results)
     }
 
-    /// Forgets the copy if the table may be different from it. Costs one read of a file.
+    /// Forgets the copy if there was a notice since.
     pub fn look_again(&mut self) {
-        let seen = self.look();
-        if seen.is_none() || seen != self.expected {
+        if self.watch.notices() != self.expected.notices {
             self.forget();
         }
     }
 
-    /// What `/proc/net/ip_vs` shows as long as nobody else changes the table.
+    /// What is expected as long as nobody else changes the table.
     #[must_use]
-    pub fn expected(&self) -> ExpectedTable {
+    pub const fn expected(&self) -> ExpectedTable {
         self.expected
-            .map_or(ExpectedTable::Unknown, ExpectedTable::Known)
+    }
+
+    /// How changes by others are found.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.watch.way()
     }
 
     /// Reads the table anew the next time.
@@ -87,15 +132,37 @@ impl Ipvs {
         self.table = None;
     }
 
-    fn look(&mut self) -> Option<Fingerprint> {
-        if self.proc.is_none() {
-            self.proc = ProcIpVs::open(Path::new(PATH)).ok();
+    /// Lets go of everything.
+    pub fn close(&mut self) {
+        self.client = None;
+        self.listening = None;
+        self.announced = None;
+        self.forget();
+    }
+
+    /// Sees to it that changes by others are told, unless that was in vain a moment ago.
+    fn listen(&mut self, origin: Origin, now: Instant) {
+        let is_settled = self.listening.is_some_and(|(tried, ours)| {
+            let is_fresh = now.saturating_duration_since(tried) < LISTEN_PAUSE;
+            ours == origin && (is_fresh || self.watch.way() == Way::Nlmon)
+        });
+        if is_settled {
+            return;
         }
-        let fingerprint = self.proc.as_mut()?.fingerprint();
-        if fingerprint.is_err() {
-            self.proc = None;
+        self.listening = Some((now, origin));
+        let way = match self.watch.listen(origin) {
+            Ok(()) => Way::Nlmon,
+            Err(error) => {
+                if self.announced != Some(Way::Poll) {
+                    tracing::warn!(%error, "changes of the IPVS table by others are found by polling");
+                }
+                Way::Poll
+            }
+        };
+        if self.announced != Some(way) && way == Way::Nlmon {
+            tracing::info!("changes of the IPVS table by others are noticed by nlmon");
         }
-        fingerprint.ok()
+        self.announced = Some(way);
     }
 
     fn client(&mut self) -> Result<&mut Client, Error> {

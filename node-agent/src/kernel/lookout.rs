@@ -1,49 +1,109 @@
-//! Notices for what the kernel sends none for: the IPVS table and sysctls.
+//! Notices of changes by others: of the IPVS table, for which the kernel sends none to whoever asks, and of sysctls.
 //!
-//! A thread of its own looks every [`PERIOD`] and says so when something is not as expected. It
-//! costs a few system calls per look, where a timer of the runtime costs several times that.
+//! A thread of its own listens and looks, and says so when something may not be as expected:
+//!
+//! - changes of the IPVS table come as notices of [`Nlmon`];
+//! - what comes with no netlink message, or when there is no `nlmon`, shows in `/proc/net/ip_vs`, at a pace that its
+//!   cost decides;
+//! - sysctls are read every [`PERIOD`], from files that stay open.
+
+mod burst;
+mod pace;
+mod watch;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use lvs_ipvs::Origin;
+use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::proc_ip_vs::{Fingerprint, PATH, ProcIpVs};
+use super::nlmon::{Nlmon, NlmonError};
+use super::proc_ip_vs::Fingerprint;
 use super::sysctls::{Sysctl, Sysctls};
+use watch::Watch;
 
-/// Time between two looks.
-pub const PERIOD: Duration = Duration::from_millis(500);
+/// Time between two looks at the sysctls.
+pub const PERIOD: Duration = Duration::from_millis(900);
 
 /// The thread reads small files and compares; it needs no more.
-const STACK_BYTES: usize = 128 * 1024;
+const STACK_BYTES: usize = 256 * 1024;
+
+/// How long the thread is given to delete the device. The kernel waits for all of its CPUs to let go of it.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the kernel shows as long as nobody changes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expected {
-    /// The IPVS table, if it is looked at.
+    /// The IPVS table; `None` when it does not matter. Then there is no `nlmon` device of ours either.
     pub ipvs: Option<ExpectedTable>,
     /// Sysctls and their values.
     pub sysctls: Vec<(Sysctl, String)>,
 }
 
-/// What `/proc/net/ip_vs` shows.
+/// The IPVS table as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpectedTable {
-    /// A table of this fingerprint.
-    Known(Fingerprint),
-    /// Nobody knows, because the file could not be read: every look says that something may be
-    /// different.
-    Unknown,
+pub struct ExpectedTable {
+    /// What `/proc/net/ip_vs` shows of it.
+    pub fingerprint: Fingerprint,
+    /// [`TableWatch::notices`] when it was read.
+    pub notices: u64,
+}
+
+/// How changes of the IPVS table by others are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// At once, by an `nlmon` device.
+    Nlmon,
+    /// By looking at `/proc/net/ip_vs`, the less often the larger the table is.
+    Poll,
+}
+
+impl Way {
+    /// Name in metrics and in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nlmon => "nlmon",
+            Self::Poll => "poll",
+        }
+    }
 }
 
 /// The thread, from outside. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Lookout {
-    orders: Sender<Option<Expected>>,
+    watch: TableWatch,
     different: Arc<Notify>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the thread tells of the IPVS table, for whoever reads the table.
+#[derive(Clone, Debug)]
+pub struct TableWatch {
+    orders: Sender<Order>,
+    wake: Arc<EventFd>,
+    state: Arc<State>,
+}
+
+/// What the thread and the others know of each other.
+#[derive(Debug, Default)]
+struct State {
+    notices: AtomicU64,
+    is_listening: AtomicBool,
+}
+
+#[derive(Debug)]
+enum Order {
+    Expect(Option<Expected>),
+    Listen(Option<Nlmon>),
+    Stop,
 }
 
 impl Lookout {
@@ -53,80 +113,107 @@ impl Lookout {
     /// When the thread cannot be made.
     pub fn start(sysctls: Sysctls) -> io::Result<Self> {
         let (orders, received) = channel();
-        let different = Arc::new(Notify::new());
-        let watch = Watch {
-            sysctls,
-            table: None,
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let watch = TableWatch {
+            orders,
+            wake: Arc::new(EventFd::from_flags(flags)?),
+            state: Arc::default(),
         };
-        let tell = Arc::clone(&different);
-        std::thread::Builder::new()
+        let different = Arc::new(Notify::new());
+        let thread = Watch::new(
+            received,
+            Arc::clone(&watch.wake),
+            Arc::clone(&watch.state),
+            Arc::clone(&different),
+            sysctls,
+        );
+        let thread = std::thread::Builder::new()
             .name("lookout".into())
             .stack_size(STACK_BYTES)
-            .spawn(move || watch.run(&received, &tell))?;
-        Ok(Self { orders, different })
+            .spawn(move || thread.run())?;
+        Ok(Self {
+            watch,
+            different,
+            thread: Some(thread),
+        })
     }
 
     /// Looks for differences from this from now on; for nothing at all with `None`.
     pub fn expect(&self, expected: Option<Expected>) {
-        // The thread ends with this value alone, so it is there.
-        let _ = self.orders.send(expected);
+        self.watch.order(Order::Expect(expected));
     }
 
-    /// Waits until something is different. It is told once; then nothing is looked at until
-    /// [`Lookout::expect`] is called again.
+    /// Waits until something may be different. It is told once; then nothing is told until [`Lookout::expect`] is
+    /// called again.
     pub async fn different(&self) {
         self.different.notified().await;
     }
+
+    /// The part that concerns the IPVS table.
+    #[must_use]
+    pub fn table_watch(&self) -> TableWatch {
+        self.watch.clone()
+    }
+
+    /// Ends the thread and deletes the device.
+    pub async fn stop(mut self) {
+        self.watch.order(Order::Stop);
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let joined = timeout(STOP_PATIENCE, spawn_blocking(move || thread.join())).await;
+        if joined.is_err() {
+            tracing::warn!("the device {} may be left", super::nlmon::DEVICE);
+        }
+    }
 }
 
-struct Watch {
-    sysctls: Sysctls,
-    table: Option<ProcIpVs>,
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.watch.order(Order::Stop);
+    }
 }
 
-impl Watch {
-    fn run(mut self, orders: &Receiver<Option<Expected>>, different: &Notify) {
-        let mut expected: Option<Expected> = None;
-        loop {
-            let order = match &expected {
-                Some(_) => orders.recv_timeout(PERIOD),
-                None => orders.recv().map_err(RecvTimeoutError::from),
-            };
-            match order {
-                Ok(order) => expected = order,
-                Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    let is_different = expected.as_ref().is_some_and(|it| self.differs_from(it));
-                    if is_different {
-                        expected = None;
-                        different.notify_one();
-                    }
-                }
-            }
+impl TableWatch {
+    /// Listens to what others ask of IPVS, all but `origin`. Whoever reads the table afterwards misses nothing.
+    ///
+    /// # Errors
+    /// When that is impossible: then the table is polled.
+    pub fn listen(&self, origin: Origin) -> Result<(), NlmonError> {
+        let opened = Nlmon::open(origin);
+        self.state
+            .is_listening
+            .store(opened.is_ok(), Ordering::Release);
+        let (nlmon, result) = match opened {
+            Ok(nlmon) => (Some(nlmon), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.order(Order::Listen(nlmon));
+        result
+    }
+
+    /// How changes are found.
+    #[must_use]
+    pub fn way(&self) -> Way {
+        if self.state.is_listening.load(Ordering::Acquire) {
+            Way::Nlmon
+        } else {
+            Way::Poll
         }
     }
 
-    fn differs_from(&mut self, expected: &Expected) -> bool {
-        let table_differs = match expected.ipvs {
-            None => false,
-            Some(ExpectedTable::Unknown) => true,
-            Some(ExpectedTable::Known(fingerprint)) => self.fingerprint() != Some(fingerprint),
-        };
-        table_differs
-            || expected
-                .sysctls
-                .iter()
-                .any(|(sysctl, value)| self.sysctls.read(sysctl).ok().as_ref() != Some(value))
+    /// A number that grows with each notice that the table may be different. A table that was read after this number
+    /// was taken is good as long as the number is the same.
+    #[must_use]
+    pub fn notices(&self) -> u64 {
+        self.state.notices.load(Ordering::Acquire)
     }
 
-    fn fingerprint(&mut self) -> Option<Fingerprint> {
-        let mut table = match self.table.take() {
-            Some(table) => table,
-            None => ProcIpVs::open(Path::new(PATH)).ok()?,
-        };
-        let fingerprint = table.fingerprint().ok()?;
-        self.table = Some(table);
-        Some(fingerprint)
+    fn order(&self, order: Order) {
+        // Without the thread there is nobody to wake. A full counter wakes too.
+        if self.orders.send(order).is_ok() {
+            let _ = self.wake.write(1);
+        }
     }
 }
 

@@ -1,117 +1,184 @@
-//! A cheap look at the IPVS table: `/proc/net/ip_vs` is one read, where a dump over netlink is a
-//! request for each service.
+//! A look at the IPVS table without netlink: `/proc/net/ip_vs`.
 //!
 //! What is compared is a fingerprint: of the text without its counters, and of a table that would
-//! print it. IPVS has no notifications, so this is how a change by somebody else is found. What the
-//! file does not show, or not in full (thresholds, persistence timeouts, scheduler flags), is left to
-//! the regular reading of everything.
+//! print it. It finds what comes with no netlink message, such as changes by the older interface of
+//! socket options. What the file does not show, or not in full (thresholds, persistence timeouts,
+//! scheduler flags), is left to the regular reading of everything.
 
 use std::collections::hash_map::DefaultHasher;
+use std::fmt::{self, Write as _};
 use std::fs::File;
-use std::hash::{Hash as _, Hasher as _};
+use std::hash::Hasher as _;
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use lvs_ipvs::{Destination, Family, Forwarding, Netmask, Protocol, Service, ServiceKey, Table};
+use lvs_ipvs::{
+    Destination, Family, Forwarding, Netmask, Protocol, Service, ServiceKey, Table, TableEntry,
+};
 
 /// Where the kernel shows the table of a network namespace.
 pub const PATH: &str = "/proc/net/ip_vs";
 
-/// Fields at the end of a destination's line that count connections.
-const COUNTERS: usize = 2;
+/// Lines of title that precede the table.
+const TITLE_LINES: usize = 3;
 
-/// Room for the first read; it grows with the table.
-const FIRST_READ_BYTES: usize = 8 * 1024;
+/// Fields of a destination's line that precede those that count connections: endpoint, forwarding method, weight.
+const DESTINATION_FIELDS: usize = 3;
 
-/// What a table looks like, independent of the order in which it is listed.
+/// How much is read at once. The kernel gives a page or one service, whichever is more.
+const READ_BYTES: usize = 64 * 1024;
+
+/// What a table looks like, independent of the order in which it is listed: the sum over its lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// The fingerprint of the file's text.
-    #[must_use]
-    pub fn of_text(text: &str) -> Self {
-        let mut fingerprint = Self::default();
-        let mut service = 0;
-        // Three lines of title precede the table.
-        for line in text.lines().skip(3) {
-            let mut fields: Vec<&str> = line.split_ascii_whitespace().collect();
-            match fields.split_first() {
-                Some((&"->", destination)) => {
-                    let kept = destination.len().saturating_sub(COUNTERS);
-                    fingerprint.add(line_hash(service, destination.iter().take(kept)));
-                }
-                Some(_) => {
-                    // The timeout is shown in ticks, whose length only the kernel knows.
-                    let position = fields.iter().position(|field| *field == "persistent");
-                    if let Some(timeout) = position.map(|position| position + 1)
-                        && timeout < fields.len()
-                    {
-                        fields.remove(timeout);
-                    }
-                    service = line_hash(0, fields.iter());
-                    fingerprint.add(service);
-                }
-                None => {}
-            }
-        }
-        fingerprint
-    }
+    /// The fingerprint of no services.
+    pub const EMPTY: Self = Self(0);
 
-    /// The fingerprint of what the kernel would show of this table
-    /// (`ip_vs_info_seq_show` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+    /// The fingerprint of what the kernel would show of this table.
     #[must_use]
     pub fn of_table(table: &Table) -> Self {
-        let mut fingerprint = Self::default();
+        let mut fingerprint = Self::EMPTY;
         for entry in table.iter() {
-            let fields = service_fields(&entry.service);
-            let service = line_hash(0, fields.iter());
-            fingerprint.add(service);
-            for observed in &entry.destinations {
-                let fields = destination_fields(&observed.destination);
-                fingerprint.add(line_hash(service, fields.iter()));
-            }
+            fingerprint.add(Self::of_entry(entry));
         }
         fingerprint
     }
 
-    fn add(&mut self, line: u64) {
-        self.0 = self.0.wrapping_add(line);
+    /// The fingerprint of what the kernel would show of one service
+    /// (`ip_vs_info_seq_show` in `net/netfilter/ipvs/ip_vs_ctl.c`).
+    #[must_use]
+    pub fn of_entry(entry: &TableEntry) -> Self {
+        let mut line = String::new();
+        // A string takes everything that is written to it.
+        let _ = write_service(&mut line, &entry.service);
+        let service = line_hash(0, line.as_bytes().split(|byte| *byte == b' '));
+        let mut fingerprint = Self(service);
+        for observed in &entry.destinations {
+            line.clear();
+            let _ = write_destination(&mut line, &observed.destination);
+            let fields = line.as_bytes().split(|byte| *byte == b' ');
+            fingerprint.add(Self(line_hash(service, fields)));
+        }
+        fingerprint
+    }
+
+    /// Becomes the fingerprint of a table that has `other` too.
+    pub const fn add(&mut self, other: Self) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+
+    /// Becomes the fingerprint of a table that has `other` no more.
+    pub const fn remove(&mut self, other: Self) {
+        self.0 = self.0.wrapping_sub(other.0);
     }
 }
 
-fn line_hash(seed: u64, fields: impl Iterator<Item = impl AsRef<str>>) -> u64 {
+fn line_hash<'a>(seed: u64, fields: impl Iterator<Item = &'a [u8]>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    seed.hash(&mut hasher);
-    fields.for_each(|field| field.as_ref().hash(&mut hasher));
+    hasher.write_u64(seed);
+    for field in fields {
+        hasher.write(field);
+        hasher.write_u8(b' ');
+    }
     hasher.finish()
 }
 
-fn service_fields(service: &Service) -> Vec<String> {
-    let scheduler = service.scheduler.to_string();
-    let mut fields = match service.key {
+/// The fingerprint of the file's text, which comes in pieces: a large table's is not in memory as a whole.
+#[derive(Debug, Default)]
+struct Text {
+    fingerprint: Fingerprint,
+    /// Hash of the service that the next destinations belong to.
+    service: u64,
+    /// Lines of title so far.
+    titles: usize,
+    /// The beginning of a line whose rest has not come.
+    begun: Vec<u8>,
+}
+
+impl Text {
+    fn take(&mut self, piece: &[u8]) {
+        let mut lines = piece.split(|byte| *byte == b'\n');
+        // What follows the last end of a line is the beginning of another one.
+        let rest = lines.next_back().unwrap_or_default();
+        for line in lines {
+            if self.begun.is_empty() {
+                self.take_line(line);
+            } else {
+                let mut begun = std::mem::take(&mut self.begun);
+                begun.extend_from_slice(line);
+                self.take_line(&begun);
+                begun.clear();
+                self.begun = begun;
+            }
+        }
+        self.begun.extend_from_slice(rest);
+    }
+
+    fn end(mut self) -> Fingerprint {
+        let begun = std::mem::take(&mut self.begun);
+        self.take_line(&begun);
+        self.fingerprint
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        if self.titles < TITLE_LINES {
+            self.titles += 1;
+            return;
+        }
+        let mut fields = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|field| !field.is_empty())
+            .peekable();
+        match fields.peek() {
+            None => {}
+            Some(&b"->") => {
+                let fields = fields.skip(1).take(DESTINATION_FIELDS);
+                self.fingerprint
+                    .add(Fingerprint(line_hash(self.service, fields)));
+            }
+            Some(_) => {
+                // The timeout is shown in ticks, whose length only the kernel knows.
+                let mut is_timeout = false;
+                let fields = fields.filter(|field| {
+                    let is_kept = !is_timeout;
+                    is_timeout = *field == b"persistent";
+                    is_kept
+                });
+                self.service = line_hash(0, fields);
+                self.fingerprint.add(Fingerprint(self.service));
+            }
+        }
+    }
+}
+
+fn write_service(line: &mut String, service: &Service) -> fmt::Result {
+    match service.key {
         ServiceKey::Address {
             protocol,
             address,
             port,
         } => {
-            let protocol = match protocol {
-                Protocol::Tcp => "TCP".to_owned(),
-                Protocol::Udp => "UDP".to_owned(),
-                Protocol::Sctp => "SCTP".to_owned(),
-                Protocol::Other(number) => format!("IP_{number}"),
-            };
-            vec![protocol, endpoint(address, port), scheduler]
+            match protocol {
+                Protocol::Tcp => line.push_str("TCP"),
+                Protocol::Udp => line.push_str("UDP"),
+                Protocol::Sctp => line.push_str("SCTP"),
+                Protocol::Other(number) => write!(line, "IP_{number}")?,
+            }
+            line.push(' ');
+            write_endpoint(line, address, port)?;
         }
-        ServiceKey::Mark { mark, .. } => vec!["FWM".to_owned(), format!("{mark:08X}"), scheduler],
-    };
+        ServiceKey::Mark { mark, .. } => write!(line, "FWM {mark:08X}")?,
+    }
+    write!(line, " {}", service.scheduler)?;
     // IPv6 services are shown without it.
     let is_mark_or_ipv4 =
         matches!(service.key, ServiceKey::Mark { .. }) || service.key.family() == Family::Ipv4;
     if service.flags.contains(lvs_ipvs::ServiceFlags::ONE_PACKET) && is_mark_or_ipv4 {
-        fields.push("ops".to_owned());
+        line.push_str(" ops");
     }
     if let Some(persistence) = &service.persistence {
         let mask = match persistence.netmask {
@@ -119,13 +186,13 @@ fn service_fields(service: &Service) -> Vec<String> {
             // The kernel shows the prefix length as if it were a mask in network byte order.
             Netmask::V6(bits) => u32::from_be(u32::from(bits)),
         };
-        fields.push("persistent".to_owned());
-        fields.push(format!("{mask:08X}"));
+        write!(line, " persistent {mask:08X}")?;
     }
-    fields
+    Ok(())
 }
 
-fn destination_fields(destination: &Destination) -> Vec<String> {
+fn write_destination(line: &mut String, destination: &Destination) -> fmt::Result {
+    write_endpoint(line, destination.key.address, destination.key.port)?;
     let method = match destination.forwarding {
         Forwarding::Nat => "Masq",
         Forwarding::Local => "Local",
@@ -133,21 +200,21 @@ fn destination_fields(destination: &Destination) -> Vec<String> {
         Forwarding::DirectRouting => "Route",
         Forwarding::Bypass | Forwarding::Other(_) => "Bypass",
     };
-    vec![
-        endpoint(destination.key.address, destination.key.port),
-        method.to_owned(),
-        destination.weight.to_string(),
-    ]
+    write!(line, " {method} {}", destination.weight)
 }
 
-fn endpoint(address: IpAddr, port: u16) -> String {
+fn write_endpoint(line: &mut String, address: IpAddr, port: u16) -> fmt::Result {
     match address {
-        IpAddr::V4(address) => format!("{:08X}:{port:04X}", address.to_bits()),
+        IpAddr::V4(address) => write!(line, "{:08X}", address.to_bits())?,
         IpAddr::V6(address) => {
-            let groups = address.segments().map(|group| format!("{group:04x}"));
-            format!("[{}]:{port:04X}", groups.join(":"))
+            for (position, group) in address.segments().iter().enumerate() {
+                let before = if position == 0 { '[' } else { ':' };
+                write!(line, "{before}{group:04x}")?;
+            }
+            line.push(']');
         }
     }
+    write!(line, ":{port:04X}")
 }
 
 /// The open file, read again and again.
@@ -165,7 +232,7 @@ impl ProcIpVs {
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self {
             file: File::open(path)?,
-            buffer: vec![0; FIRST_READ_BYTES],
+            buffer: vec![0; READ_BYTES],
         })
     }
 
@@ -174,20 +241,16 @@ impl ProcIpVs {
     /// # Errors
     /// Those of reading the file.
     pub fn fingerprint(&mut self) -> io::Result<Fingerprint> {
-        let mut length = 0;
+        let mut text = Text::default();
+        let mut offset = 0;
         loop {
-            if length == self.buffer.len() {
-                self.buffer.resize(length * 2, 0);
+            let length = self.file.read_at(&mut self.buffer, offset)?;
+            if length == 0 {
+                return Ok(text.end());
             }
-            let room = self.buffer.get_mut(length..).unwrap_or_default();
-            let offset = u64::try_from(length).map_err(io::Error::other)?;
-            match self.file.read_at(room, offset)? {
-                0 => break,
-                count => length += count,
-            }
+            text.take(self.buffer.get(..length).unwrap_or_default());
+            offset += u64::try_from(length).map_err(io::Error::other)?;
         }
-        let text = self.buffer.get(..length).unwrap_or_default();
-        Ok(Fingerprint::of_text(&String::from_utf8_lossy(text)))
     }
 }
 

@@ -71,6 +71,14 @@ impl Sysctls {
         fs::read_to_string(self.path(sysctl)?).map(|value| value.trim_end().to_owned())
     }
 
+    /// Opens the file, to read it again and again from its beginning.
+    ///
+    /// # Errors
+    /// Those of opening the file, as of [`Sysctls::read`].
+    pub fn open(&self, sysctl: &Sysctl) -> io::Result<fs::File> {
+        fs::File::open(self.path(sysctl)?)
+    }
+
     /// Writes a value.
     ///
     /// # Errors

@@ -68,13 +68,44 @@ async fn what_is_not_expected_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_known_is_always_told() {
-    let files = Files::new("unknown");
+async fn a_notice_that_came_while_the_table_was_read_is_told() {
+    let files = Files::new("notice");
     let lookout = Lookout::start(Sysctls::new(&files.0)).expect("started");
-    lookout.expect(Some(Expected {
-        ipvs: Some(ExpectedTable::Unknown),
+    let watch = lookout.table_watch();
+    watch.state.notices.store(2, Ordering::Release);
+    let expected = |notices| Expected {
+        ipvs: Some(ExpectedTable {
+            fingerprint: Fingerprint::EMPTY,
+            notices,
+        }),
         sysctls: Vec::new(),
-    }));
+    };
+    lookout.expect(Some(expected(1)));
     let told = timeout(LONG, lookout.different()).await;
-    told.expect("it may be different");
+    told.expect("the table was read before the last notice");
+}
+
+#[tokio::test]
+async fn a_thread_that_is_stopped_ends() {
+    let files = Files::new("stop");
+    let lookout = Lookout::start(Sysctls::new(&files.0)).expect("started");
+    let watch = lookout.table_watch();
+    let stopped = timeout(LONG, lookout.stop()).await;
+    stopped.expect("in time");
+    assert!(watch.orders.send(Order::Stop).is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn a_sysctl_whose_file_is_replaced_is_read_from_the_new_one() {
+    let files = Files::new("replaced");
+    let lookout = Lookout::start(Sysctls::new(&files.0)).expect("started");
+    fs::remove_dir_all(&files.0).expect("removed");
+    lookout.expect(Some(expected()));
+    let told = timeout(LONG, lookout.different()).await;
+    told.expect("there is no such file");
+    fs::create_dir_all(files.0.join("ipv4/conf/eth0")).expect("a directory");
+    files.write("1\n");
+    lookout.expect(Some(expected()));
+    let told = timeout(PERIOD * 2, lookout.different()).await;
+    told.expect_err("it is as expected");
 }

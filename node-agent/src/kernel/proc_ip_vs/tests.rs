@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use lvs_ipvs::{Command, DestinationKey, Name, Persistence, ServiceFlags};
 
 use super::*;
@@ -14,6 +16,12 @@ TCP  C0A801DE:0050 rr persistent 12500 FFFFFF00
 TCP  [2001:0db8:0000:0000:0000:0000:0000:0222]:0050 sh
   -> [2001:0db8:0000:0000:0000:0000:0000:0130]:0050      Route   1      3          9
 ";
+
+fn of_text(text: &str) -> Fingerprint {
+    let mut reading = Text::default();
+    reading.take(text.as_bytes());
+    reading.end()
+}
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
@@ -87,18 +95,15 @@ fn table() -> Table {
 
 #[test]
 fn the_text_of_a_table_has_the_tables_fingerprint() {
-    assert_eq!(Fingerprint::of_text(TEXT), Fingerprint::of_table(&table()));
-    assert_eq!(
-        Fingerprint::of_text(""),
-        Fingerprint::of_table(&Table::default())
-    );
+    assert_eq!(of_text(TEXT), Fingerprint::of_table(&table()));
+    assert_eq!(of_text(""), Fingerprint::of_table(&Table::default()));
 }
 
 #[test]
 fn counters_do_not_count() {
     let busier = TEXT.replace("17         4", "18        99");
     assert_ne!(busier, TEXT);
-    assert_eq!(Fingerprint::of_text(&busier), Fingerprint::of_text(TEXT));
+    assert_eq!(of_text(&busier), of_text(TEXT));
 }
 
 #[test]
@@ -114,11 +119,7 @@ fn everything_else_counts() {
     ] {
         let changed = TEXT.replace(before, after);
         assert_ne!(changed, TEXT, "{before}");
-        assert_ne!(
-            Fingerprint::of_text(&changed),
-            Fingerprint::of_text(TEXT),
-            "{before}"
-        );
+        assert_ne!(of_text(&changed), of_text(TEXT), "{before}");
     }
 }
 
@@ -127,10 +128,7 @@ fn a_destination_counts_with_its_service() {
     let mut lines: Vec<&str> = TEXT.lines().collect();
     let moved = lines.remove(5);
     lines.push(moved);
-    assert_ne!(
-        Fingerprint::of_text(&lines.join("\n")),
-        Fingerprint::of_text(TEXT)
-    );
+    assert_ne!(of_text(&lines.join("\n")), of_text(TEXT));
 }
 
 #[test]
@@ -141,14 +139,48 @@ fn a_file_longer_than_the_buffer_is_read_whole() {
         |number| format!("  -> C0A8{number:04X}:0050      Route   1      0          0\n");
     let destinations: Vec<String> = (0..2000).map(destination).collect();
     let text = format!("a\nb\nc\n{service}{}", destinations.concat());
-    assert!(text.len() > 4 * FIRST_READ_BYTES);
+    assert!(text.len() > READ_BYTES);
     std::fs::write(&path, &text).expect("a file");
     let mut file = ProcIpVs::open(&path).expect("open");
     for _ in 0..2 {
-        assert_eq!(
-            file.fingerprint().expect("read"),
-            Fingerprint::of_text(&text)
-        );
+        assert_eq!(file.fingerprint().expect("read"), of_text(&text));
     }
     std::fs::remove_file(path).expect("removed");
+}
+
+#[test]
+fn an_entry_can_be_taken_out_and_put_in() {
+    let table = table();
+    let mut fingerprint = Fingerprint::of_table(&table);
+    for entry in table.iter() {
+        fingerprint.remove(Fingerprint::of_entry(entry));
+    }
+    assert_eq!(fingerprint, Fingerprint::default());
+    for entry in table.iter() {
+        fingerprint.add(Fingerprint::of_entry(entry));
+    }
+    assert_eq!(fingerprint, Fingerprint::of_table(&table));
+}
+
+proptest! {
+    #[test]
+    fn it_does_not_matter_in_what_pieces_the_text_comes(cuts in prop::collection::vec(0..TEXT.len(), 0..20)) {
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let mut reading = Text::default();
+        let mut from = 0;
+        for cut in cuts {
+            reading.take(&TEXT.as_bytes()[from..cut]);
+            from = cut;
+        }
+        reading.take(&TEXT.as_bytes()[from..]);
+        prop_assert_eq!(reading.end(), of_text(TEXT));
+    }
+
+    #[test]
+    fn no_text_panics(text in prop::collection::vec(any::<u8>(), 0..300)) {
+        let mut reading = Text::default();
+        reading.take(&text);
+        reading.end();
+    }
 }
