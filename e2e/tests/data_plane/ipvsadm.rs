@@ -291,13 +291,27 @@ pub(crate) fn works_beside(cluster: &Cluster) -> Result<()> {
     })?;
 
     // Zero the counters of one service, and of all.
+    let connections = || -> Result<u64> {
+        let figures = listing(cluster, &["--stats", "--exact"])?;
+        let service = figures.get(&(PLAIN.to_owned(), None));
+        let connections = service.and_then(|figures| figures.first());
+        connections.copied().context("the service is gone")
+    };
+    let before = connections()?;
     ask(cluster, "client-1", &format!("{PLAIN_VIP}:80"), 20)?;
+    // The kernel adds its counters up every two seconds.
+    eventually(
+        "the connections are counted",
+        Duration::from_secs(6),
+        || {
+            let now = connections()?;
+            ensure!(now >= before + 20, "{before} before, {now} now");
+            Ok(())
+        },
+    )?;
     sh(&format!("ipvsadm -Z -t {PLAIN_VIP}:80"))?;
-    let zeroed = listing(cluster, &["--stats", "--exact"])?;
-    let connections = zeroed
-        .get(&(PLAIN.to_owned(), None))
-        .and_then(|f| f.first());
-    ensure!(connections == Some(&0), "{connections:?} connections");
+    let zeroed = connections()?;
+    ensure!(zeroed == 0, "{zeroed} connections");
     sh("ipvsadm -Z")?;
     let answered: usize = ask(cluster, "client-1", &format!("{PLAIN_VIP}:80"), 20)?
         .values()
