@@ -21,6 +21,7 @@
 //! - *Resuming*. A router whose process was restarted within [`CheckedConfig::resume_within`] of
 //!   its last advertisement may go on as Active ([`Input::StartActive`]): no Backup can have taken
 //!   over yet.
+//! - *Sync groups*: routers that are Active together or not at all ([`group`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.
 
@@ -28,6 +29,7 @@ pub mod announcement;
 mod authentication;
 mod checksum;
 mod config;
+pub mod group;
 mod interval;
 pub mod ip;
 mod packet;
@@ -41,6 +43,7 @@ pub use config::{
     CheckedConfig, Config, ConfigError, GratuitousAnnouncements, LowerPriorityAdvertisement,
     Preemption,
 };
+pub use group::GroupOrder;
 pub use interval::{Centiseconds, active_down_interval, skew_time};
 pub use packet::{
     Addresses, Advertisement, IP_PROTOCOL, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_OWNER,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::{CheckedConfig, Preemption};
+use crate::group::GroupOrder;
 use crate::interval::{Centiseconds, skew_time};
 use crate::packet::{Advertisement, PRIORITY_RELEASE};
 use crate::time::Monotonic;
@@ -14,9 +15,11 @@ mod event;
 mod receive;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use announcer::Announcer;
 pub use event::{Differences, Input, Output, Role, RoleReason};
+use watch::Watch;
 
 /// Priority by which a drained router waits: the lowest that a Backup can have.
 const DRAINED_PRIORITY: u8 = 1;
@@ -32,6 +35,8 @@ pub struct Router {
     run: Run,
     interface_up: bool,
     draining: bool,
+    /// What the routers that move with this one let it do.
+    group_order: GroupOrder,
     /// The Active Router's interval, as a version 3 Backup learned it.
     learned_interval: Option<Centiseconds>,
     /// From when on preemption is allowed, if it is configured.
@@ -53,11 +58,7 @@ enum Run {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Initialize,
-    Backup {
-        down_at: Monotonic,
-        /// What taking over at `down_at` would be due to.
-        cause: RoleReason,
-    },
+    Backup(Watch),
     Active {
         /// When the next advertisement is due; none if the last one was sent.
         advertise_at: Option<Monotonic>,
@@ -70,7 +71,7 @@ impl State {
     const fn role(&self) -> Role {
         match self {
             Self::Initialize => Role::Initialize,
-            Self::Backup { .. } => Role::Backup,
+            Self::Backup(_) => Role::Backup,
             Self::Active { .. } => Role::Active,
         }
     }
@@ -86,6 +87,7 @@ impl Router {
             run: Run::Stopped,
             interface_up: true,
             draining: false,
+            group_order: GroupOrder::Independent,
             learned_interval: None,
             preempt_from: Monotonic::ZERO,
             announcer: Announcer::default(),
@@ -116,7 +118,7 @@ impl Router {
     pub fn next_deadline(&self) -> Option<Monotonic> {
         match self.state {
             State::Initialize => None,
-            State::Backup { down_at, .. } => Some(down_at),
+            State::Backup(watch) => self.is_independent().then_some(watch.down_at),
             State::Active {
                 advertise_at,
                 offered_until,
@@ -135,6 +137,8 @@ impl Router {
             Input::StartActive => self.start(true, now, &mut outputs),
             Input::Stop => self.stop(now, &mut outputs),
             Input::Drain(drain) => self.drain(drain, now, &mut outputs),
+            Input::Group(order) => self.group(order, now, &mut outputs),
+            Input::TakeOver => self.take_over(now, &mut outputs),
             Input::InterfaceUp => self.interface_up(now, &mut outputs),
             Input::InterfaceDown => self.interface_down(&mut outputs),
             Input::Received {
@@ -152,9 +156,9 @@ impl Router {
     fn tick(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
         match self.state {
             State::Initialize => {}
-            State::Backup { down_at, cause } => {
-                if down_at <= now {
-                    self.become_active(cause, now, outputs);
+            State::Backup(watch) => {
+                if self.is_independent() && watch.down_at <= now {
+                    self.become_active(watch.cause, now, outputs);
                 }
             }
             State::Active {
@@ -164,6 +168,10 @@ impl Router {
                 if offered_until.is_some_and(|at| at <= now) {
                     if self.is_stopping() {
                         self.finish_stop(RoleReason::Stopped, outputs);
+                        return;
+                    }
+                    if self.group_order == GroupOrder::Release {
+                        self.become_backup(RoleReason::GroupReleased, now, outputs);
                         return;
                     }
                     self.state = State::Active {
@@ -274,10 +282,7 @@ impl Router {
     fn become_backup(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
         let from = self.role();
         let down_at = now + self.down_interval();
-        self.state = State::Backup {
-            down_at,
-            cause: RoleReason::ActiveDown,
-        };
+        self.state = State::Backup(Watch::begin(reason, now, down_at));
         outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
         outputs.push(Output::RoleChanged {
             from,
@@ -306,14 +311,18 @@ impl Router {
 
     fn shorten_down_timer(&mut self, now: Monotonic) {
         let latest = now + self.down_interval();
-        if let State::Backup { down_at, .. } = &mut self.state {
-            *down_at = latest.min(*down_at);
+        if let State::Backup(watch) = &mut self.state {
+            watch.down_at = latest.min(watch.down_at);
         }
     }
 
     /// Whether this router, if Active, wants to be relieved.
     fn offers(&self) -> bool {
-        self.draining || self.is_stopping()
+        self.draining || self.is_stopping() || self.group_order == GroupOrder::Release
+    }
+
+    fn is_independent(&self) -> bool {
+        self.group_order == GroupOrder::Independent
     }
 
     fn is_stopping(&self) -> bool {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Output, Role, RoleReason, Router, Run, State};
 use crate::config::CheckedConfig;
+use crate::group::GroupOrder;
 use crate::time::Monotonic;
 
 impl Router {
@@ -48,21 +49,53 @@ impl Router {
         }
         self.draining = drain;
         match self.state {
-            State::Active { .. } if self.is_stopping() => {}
+            // It offers already, and how that ends is not the drain's to say.
+            State::Active { .. } if self.is_stopping() || self.is_released() => {}
             State::Active { .. } if drain => self.offer(now, outputs),
-            State::Active { .. } => {
-                self.state = State::Active {
-                    advertise_at: None,
-                    offered_until: None,
-                };
-                self.advertise(now, self.own_interval(), outputs);
-            }
-            State::Backup { .. } if !drain => {
+            State::Active { .. } => self.keep_role(now, outputs),
+            State::Backup(_) if !drain => {
                 self.preempt_from = now + self.config.preempt_delay;
                 self.shorten_down_timer(now);
             }
-            State::Backup { .. } | State::Initialize => {}
+            State::Backup(_) | State::Initialize => {}
         }
+    }
+
+    pub(super) fn group(&mut self, order: GroupOrder, now: Monotonic, outputs: &mut Vec<Output>) {
+        let was_released = self.is_released();
+        self.group_order = order;
+        if self.role() != Role::Active || self.is_stopping() || was_released == self.is_released() {
+            return;
+        }
+        if self.is_released() {
+            self.offer(now, outputs);
+        } else if !self.draining {
+            self.keep_role(now, outputs);
+        }
+    }
+
+    pub(super) fn take_over(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        if let State::Backup(watch) = self.state {
+            let reason = if watch.down_at <= now {
+                watch.cause
+            } else {
+                RoleReason::GroupTookOver
+            };
+            self.become_active(reason, now, outputs);
+        }
+    }
+
+    /// Ends an offer that nobody has taken.
+    fn keep_role(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        self.state = State::Active {
+            advertise_at: None,
+            offered_until: None,
+        };
+        self.advertise(now, self.own_interval(), outputs);
+    }
+
+    fn is_released(&self) -> bool {
+        self.group_order == GroupOrder::Release
     }
 
     pub(super) fn interface_up(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
@@ -95,14 +128,14 @@ impl Router {
         self.told_differences = None;
         match self.state {
             State::Initialize => {}
-            State::Backup { cause, .. } if self.config.speaks_differently(&old) => {
+            State::Backup(mut watch) if self.config.speaks_differently(&old) => {
                 // Until both sides have the new configuration they may not understand each other.
                 // A fresh timer leaves a down interval for that instead of a take-over.
                 self.learned_interval = None;
-                let down_at = now + self.down_interval();
-                self.state = State::Backup { down_at, cause };
+                watch.restart(now, now + self.down_interval());
+                self.state = State::Backup(watch);
             }
-            State::Backup { .. } => self.shorten_down_timer(now),
+            State::Backup(_) => self.shorten_down_timer(now),
             State::Active { .. } => self.reconfigure_active(&old, now, outputs),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::config::CheckedConfig;
+use crate::group::GroupOrder;
 use crate::interval::Centiseconds;
 use crate::packet::Advertisement;
 use crate::reject::RejectReason;
@@ -37,6 +38,10 @@ pub enum Input {
     /// addresses as long as nobody does. A drained Backup takes over only if it hears nothing at
     /// all for the down interval of priority 1.
     Drain(bool),
+    /// What the sync group of this router lets it do ([`crate::group::settle`]).
+    Group(GroupOrder),
+    /// A Backup becomes Active at once, because its sync group does ([`crate::group::settle`]).
+    TakeOver,
     /// The interface works. A new router assumes that it does.
     InterfaceUp,
     /// The interface lost its link or is gone.
@@ -141,6 +146,10 @@ pub enum RoleReason {
         /// The successor's address.
         successor: IpAddr,
     },
+    /// The other routers of its sync group took over.
+    GroupTookOver,
+    /// Another router of its sync group cannot be Active, and nobody else took this one's role.
+    GroupReleased,
     /// The interface went down.
     InterfaceDown,
     /// The interface came back.
@@ -160,6 +169,10 @@ impl fmt::Display for RoleReason {
                 write!(formatter, "outranked by {source} with priority {priority}")
             }
             Self::HandedOver { successor } => write!(formatter, "handed over to {successor}"),
+            Self::GroupTookOver => formatter.write_str("its sync group took over"),
+            Self::GroupReleased => {
+                formatter.write_str("another router of its sync group cannot be Active")
+            }
             Self::InterfaceDown => formatter.write_str("interface down"),
             Self::InterfaceUp => formatter.write_str("interface up"),
             Self::Stopped => formatter.write_str("stopped"),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{Differences, Output, Role, RoleReason, Router, State};
+use super::{Differences, Output, Role, RoleReason, Router, State, Watch};
 use crate::config::LowerPriorityAdvertisement;
 use crate::packet::{Addresses, Advertisement, PRIORITY_RELEASE, Version};
 use crate::reject::RejectReason;
@@ -27,7 +27,7 @@ impl Router {
         self.tell_differences(source, advertisement, outputs);
         match self.state {
             State::Initialize => {}
-            State::Backup { down_at, .. } => self.received_as_backup(advertisement, down_at, now),
+            State::Backup(watch) => self.received_as_backup(advertisement, watch, now),
             State::Active { .. } => self.received_as_active(source, advertisement, now, outputs),
         }
     }
@@ -67,17 +67,13 @@ impl Router {
     fn received_as_backup(
         &mut self,
         advertisement: &Advertisement,
-        down_at: Monotonic,
+        mut watch: Watch,
         now: Monotonic,
     ) {
         let released = advertisement.priority == PRIORITY_RELEASE;
         if released && !self.draining {
-            // Repeated offers must not put the take-over off, so the timer only gets shorter.
-            let down_at = down_at.min(now + self.skew_time());
-            self.state = State::Backup {
-                down_at,
-                cause: RoleReason::ActiveReleased,
-            };
+            watch.release(now + self.skew_time());
+            self.state = State::Backup(watch);
             return;
         }
         // A drained router follows whoever is there, even one that offers its role: two drained
@@ -88,11 +84,8 @@ impl Router {
         if advertisement.version == Version::V3 {
             self.learned_interval = Some(advertisement.interval);
         }
-        let down_at = now + self.down_interval();
-        self.state = State::Backup {
-            down_at,
-            cause: RoleReason::ActiveDown,
-        };
+        watch.follow(now, now + self.down_interval());
+        self.state = State::Backup(watch);
     }
 
     fn received_as_active(

@@ -15,6 +15,7 @@ mod announcing;
 mod backup;
 mod configuring;
 mod contest;
+mod grouped;
 mod leaving;
 
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
