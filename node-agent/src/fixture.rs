@@ -69,7 +69,7 @@ pub(crate) fn web(changes: &Value) -> Value {
     let mut service = json!({
         "name": "default/web", "uid": "u1", "instance": "default",
         "addresses": ["192.168.1.222"], "ports": [{"name": "http", "port": 80}],
-        "forwarding": "DR", "scheduler": {"name": "rr"}, "pools": ["web"],
+        "forwarding": {"method": "DR"}, "scheduler": {"name": "rr"}, "pools": ["web"],
     });
     for (field, value) in changes.as_object().expect("an object") {
         service[field] = value.clone();

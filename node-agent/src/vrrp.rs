@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 pub mod addresses;
 mod announce;
 mod clock;
+mod groups;
 pub mod journal;
 mod member;
 pub mod metrics;

@@ -31,6 +31,7 @@ use tokio::sync::mpsc::Receiver;
 const PATIENCE: Duration = Duration::from_secs(10);
 const VIP: &str = "198.51.100.10";
 const VIP6: &str = "2001:db8::10";
+const INSIDE: &str = "203.0.113.10";
 
 /// A thread in a network namespace of its own, that runs closures.
 struct Host {
@@ -95,8 +96,8 @@ impl Host {
         Director { handle, events }
     }
 
-    fn link_index(&self) -> u32 {
-        let text = self.ip("-o link show dev eth0");
+    fn link_index(&self, interface: &str) -> u32 {
+        let text = self.ip(&format!("-o link show dev {interface}"));
         let index = text.split(':').next().expect("an index");
         index.parse().expect("a number")
     }
@@ -168,10 +169,11 @@ fn config(own_address: IpAddr, vip: &str, priority: u8) -> Config {
 }
 
 fn plan(host: &Host, configs: Vec<Config>) -> VrrpPlan {
-    let interface_index = host.link_index();
+    let interface_index = host.link_index("eth0");
     let routers = configs.into_iter().map(|config| RouterPlan {
         instance: "default".into(),
         family: Family::of(config.own_address),
+        group: "default".into(),
         interface_index,
         interface_name: "eth0".into(),
         prefix_lengths: config
@@ -213,6 +215,85 @@ fn two_hosts() -> Option<(Host, Host, Runtime)> {
     }
     let runtime = Builder::new_current_thread().enable_time().build();
     Some((one, two, runtime.expect("a runtime")))
+}
+
+/// Joins eth1 of both hosts, 203.0.113.1 and .2, by a bridge: one link can fail without the other.
+fn second_segment(one: &Host, two: &Host) -> Host {
+    let bridge = Host::new("bridge").expect("as for the others");
+    bridge.ip("link add br0 type bridge");
+    bridge.ip("link set br0 up");
+    for (port, host, address) in [
+        ("port1", one, "203.0.113.1/24"),
+        ("port2", two, "203.0.113.2/24"),
+    ] {
+        let peer = format!(
+            "link add {port} type veth peer name eth1 netns {}",
+            host.namespace
+        );
+        bridge.ip(&peer);
+        bridge.ip(&format!("link set {port} master br0 up"));
+        host.ip(&format!("addr add {address} dev eth1"));
+        host.ip("link set eth1 up");
+    }
+    bridge
+}
+
+/// The outside on eth0 and the inside on eth1, in one group.
+fn translating(host: &Host, last: u8, priority: u8) -> VrrpPlan {
+    let mut plan = ipv4(host, last, priority);
+    let inside = config([203, 0, 113, last].into(), INSIDE, priority);
+    plan.routers.push(RouterPlan {
+        instance: "inside".into(),
+        interface_index: host.link_index("eth1"),
+        interface_name: "eth1".into(),
+        prefix_lengths: [(INSIDE.parse().expect("an address"), 24)].into(),
+        config: inside.check().expect("a configuration"),
+        ..plan.routers[0].clone()
+    });
+    plan
+}
+
+fn states(report: &VrrpReport) -> [Option<RouterState>; 2] {
+    ["default", "inside"].map(|instance| report.instance_state(instance))
+}
+
+#[test]
+fn a_group_moves_as_one_and_waits_until_all_of_it_can_run() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let bridge = second_segment(&one, &two);
+    let has_inside = |host: &Host| {
+        let text = host.ip("-o addr show dev eth1");
+        text.contains(&format!(" {INSIDE}/"))
+    };
+    let (first, second) = (one.start(), two.start());
+    first.handle.configure(translating(&one, 1, 150));
+    second.handle.configure(translating(&two, 2, 100));
+    let all = |state| move |report: &VrrpReport| states(report) == [Some(state); 2];
+    first.wait(&runtime, all(RouterState::Active));
+    second.wait(&runtime, all(RouterState::Backup));
+    assert!(one.has(VIP) && has_inside(&one) && !two.has(VIP) && !has_inside(&two));
+
+    // The inside fails: the outside, whose link is whole, follows without a gap.
+    bridge.ip("link set port1 down");
+    until("the outside moves", || {
+        let (here, there) = (one.has(VIP), two.has(VIP));
+        assert!(here || there || two.has(VIP), "nobody has the outside");
+        there && !here
+    });
+    second.wait(&runtime, all(RouterState::Active));
+    first.wait(&runtime, |report| {
+        states(report) == [Some(RouterState::Backup), Some(RouterState::Fault)]
+    });
+    assert!(has_inside(&two) && !has_inside(&one));
+
+    // Nothing can take over that has no inside, even when nobody else is there.
+    drop(runtime.block_on(second.handle.stop()));
+    assert!(!one.has(VIP) && !two.has(VIP));
+    bridge.ip("link set port1 up");
+    first.wait(&runtime, all(RouterState::Active));
+    assert!(one.has(VIP) && has_inside(&one));
 }
 
 fn ipv4(host: &Host, last: u8, priority: u8) -> VrrpPlan {
@@ -380,7 +461,7 @@ fn vips_that_an_earlier_run_left_are_removed() {
     let Some((one, _two, runtime)) = two_hosts() else {
         return;
     };
-    let index = one.link_index();
+    let index = one.link_index("eth0");
     one.run(move || {
         let mut message = Vec::new();
         let change = Change::Add {

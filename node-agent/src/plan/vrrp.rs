@@ -51,13 +51,23 @@ pub fn plan(
     let Some(director) = director else {
         return (plan, problems);
     };
+    // Groups of which something cannot run here.
+    let mut incomplete = BTreeSet::new();
     for instance in &director.instances {
+        let group = group(director, instance);
         let vips = match vips(instance, surroundings) {
             Ok(vips) => vips,
             Err(message) => {
                 problems.push(problem(instance, reason::NOT_ACCEPTED, &message));
-                let running = running(instance, surroundings.previous);
-                plan.routers.extend(running.cloned());
+                let kept = running(instance, surroundings.previous).map(|router| RouterPlan {
+                    group: group.to_owned(),
+                    ..router.clone()
+                });
+                let before = plan.routers.len();
+                plan.routers.extend(kept);
+                if plan.routers.len() == before {
+                    incomplete.insert(group);
+                }
                 continue;
             }
         };
@@ -73,13 +83,33 @@ pub fn plan(
                     problems.push(problem);
                     let running = running(instance, surroundings.previous)
                         .find(|router| router.family == family);
-                    plan.routers
-                        .extend(running.and_then(|router| kept(router, director, &vips)));
+                    match running.and_then(|router| kept(router, group, director, &vips)) {
+                        Some(router) => plan.routers.push(router),
+                        None => {
+                            incomplete.insert(group);
+                        }
+                    }
                 }
             }
         }
     }
+    for router in &mut plan.routers {
+        // The last choice: another director can perhaps run all of the group, but nobody gains if its
+        // VIPs are nowhere when none can.
+        router.drain |= incomplete.contains(router.group.as_str());
+    }
     (plan, problems)
+}
+
+/// The instance by which the sync group of `instance` is called: the first one of the group. The
+/// two families of an instance always move together.
+fn group<'a>(director: &'a DirectorRole, instance: &'a InstancePlan) -> &'a str {
+    director
+        .sync_groups
+        .iter()
+        .find(|group| group.instances.contains(&instance.name))
+        .and_then(|group| group.instances.first())
+        .unwrap_or(&instance.name)
 }
 
 /// The routers of an instance that run.
@@ -97,10 +127,12 @@ fn running<'a>(
 /// `None` if those were all.
 fn kept(
     running: &RouterPlan,
+    group: &str,
     director: &DirectorRole,
     vips: &BTreeMap<IpAddr, u8>,
 ) -> Option<RouterPlan> {
     let mut router = RouterPlan {
+        group: group.to_owned(),
         drain: is_drained(director),
         ..running.clone()
     };
@@ -193,7 +225,10 @@ fn router(
         .facts
         .select(&instance.interface)
         .map_err(|error| of_node(error.to_string()))?;
-    let own_address = own_address(director, interface, family, vips).map_err(of_node)?;
+    let named = (instance.interface == director.interface)
+        .then_some(director.source_address.as_deref())
+        .flatten();
+    let own_address = own_address(named, interface, family, vips).map_err(of_node)?;
     let authentication = password(director, surroundings.secrets)
         .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, &message))?;
     let config = config(director, instance, own_address, authentication, vips)
@@ -201,6 +236,7 @@ fn router(
     Ok(RouterPlan {
         instance: instance.name.clone(),
         family,
+        group: group(director, instance).to_owned(),
         interface_index: interface.index,
         interface_name: interface.name.clone(),
         config,
@@ -209,17 +245,15 @@ fn router(
     })
 }
 
-/// Source of the advertisements: the one that the plan names, else the interface's first address.
+/// Source of the advertisements: the one that the plan names for the director's interface, else the
+/// interface's first address.
 fn own_address(
-    director: &DirectorRole,
+    named: Option<&str>,
     interface: &Interface,
     family: Family,
     vips: &BTreeMap<IpAddr, u8>,
 ) -> Result<IpAddr, String> {
-    let named = director
-        .source_address
-        .as_deref()
-        .and_then(|address| address.parse().ok());
+    let named = named.and_then(|address| address.parse().ok());
     if let Some(address) = named.filter(|address| Family::of(*address) == family) {
         return Ok(address);
     }
@@ -285,7 +319,7 @@ fn config(
     let config = Config {
         virtual_router_id: byte("virtual router id", instance.virtual_router_id)?,
         version,
-        priority: byte("priority", instance.priority)?,
+        priority: byte("priority", priority(director, instance))?,
         own_address,
         advertisement_interval: u32::try_from(interval)
             .ok()
@@ -307,6 +341,18 @@ fn config(
         lower_priority_advertisement: LowerPriorityAdvertisement::Send,
     };
     config.check().map_err(|error| error.to_string())
+}
+
+/// All routers of a group have the priority of the instance by which it is called. With priorities of
+/// their own one director could win here and another there.
+fn priority(director: &DirectorRole, instance: &InstancePlan) -> i32 {
+    let group = group(director, instance);
+    director
+        .instances
+        .iter()
+        .find(|instance| instance.name == group)
+        .unwrap_or(instance)
+        .priority
 }
 
 fn gratuitous(vrrp: &Vrrp) -> Result<GratuitousAnnouncements, String> {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_crds::v1alpha1::RouterState;
+use lvs_vrrp::group::Standing;
 use lvs_vrrp::{
     Advertisement, Input, Monotonic, Output, Role, Router, active_down_interval, announcement,
 };
@@ -135,6 +136,21 @@ impl Member {
     /// Whether this is the router of an instance and family.
     pub(super) fn is(&self, instance: &str, family: Family) -> bool {
         self.plan.instance == instance && self.plan.family == family
+    }
+
+    /// The instance by which its sync group is called; `None` when it is about to end.
+    pub(super) fn group(&self) -> Option<&str> {
+        (self.life == Life::Running).then_some(self.plan.group.as_str())
+    }
+
+    /// Where it stands, for its group.
+    pub(super) fn standing(&self) -> Standing {
+        self.router.standing()
+    }
+
+    /// What its group tells it.
+    pub(super) fn told_by_group(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
+        self.input(input, now, shell);
     }
 
     /// Index of the interface.

@@ -41,6 +41,9 @@ pub struct RouterPlan {
     pub instance: String,
     /// Address family.
     pub family: Family,
+    /// The instance by which its sync group is called: routers with the same one are Active together
+    /// or not at all. Its own instance if that is in no group with others.
+    pub group: String,
     /// Index of its interface.
     pub interface_index: u32,
     /// Name of its interface.

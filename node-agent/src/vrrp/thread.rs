@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, watch};
 use super::addresses::{Change, KernelAddress, Vip};
 use super::announce::PacketSocket;
 use super::clock::clock;
+use super::groups::Groups;
 use super::member::Member;
 use super::metrics::VrrpMetrics;
 use super::netlink::{Netlink, Notice};
@@ -57,6 +58,7 @@ pub(super) struct VrrpThread {
     interfaces: BTreeMap<u32, bool>,
     plan: VrrpPlan,
     members: Vec<Member>,
+    groups: Groups,
     refresh: Refresh,
     stopping: bool,
 }
@@ -76,6 +78,7 @@ impl VrrpThread {
                 .collect(),
             plan: VrrpPlan::default(),
             members: Vec::new(),
+            groups: Groups::default(),
             refresh: Refresh::default(),
             stopping: false,
         })
@@ -89,6 +92,7 @@ impl VrrpThread {
             self.take_commands()?;
             self.serve_timers();
             self.take_notices()?;
+            self.settle_groups();
             self.reap()?;
             self.publish();
             if self.stopping && self.members.is_empty() {
@@ -157,6 +161,7 @@ impl VrrpThread {
             })
             .collect();
         if starting.is_empty() {
+            self.groups = Groups::of(&self.members);
             return Ok(());
         }
         let present = shell.netlink.addresses()?;
@@ -165,6 +170,7 @@ impl VrrpThread {
             let member = Member::start(router.clone(), running, &present, now, &mut shell);
             members.push(member);
         }
+        self.groups = Groups::of(&self.members);
         self.remove_leftovers(&present)
     }
 
@@ -334,6 +340,19 @@ impl VrrpThread {
         }
     }
 
+    fn settle_groups(&mut self) {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            groups,
+            ..
+        } = self;
+        groups.settle(members, now, &mut shell(links, netlink, packets));
+    }
+
     /// Drops routers that have ended. One that the plan has again meanwhile starts anew.
     fn reap(&mut self) -> io::Result<()> {
         let before = self.members.len();
@@ -369,7 +388,10 @@ impl VrrpThread {
 
     fn wait(&mut self) -> io::Result<()> {
         let deadlines = self.members.iter().filter_map(Member::next_deadline);
-        let next = deadlines.chain(self.refresh.due).min();
+        let next = deadlines
+            .chain(self.groups.next_deadline(&self.members))
+            .chain(self.refresh.due)
+            .min();
         let timeout = if self.netlink.has_pending() {
             Some(Duration::ZERO)
         } else {

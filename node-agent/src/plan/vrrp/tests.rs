@@ -271,3 +271,111 @@ fn a_vip_that_is_held_stays_when_a_new_port_fails() {
     let (plan, _) = after(&running, &bundle, &facts, &secrets(None), ":");
     assert_eq!(plan, VrrpPlan::default());
 }
+
+/// A director that translates: `outside` on eth0 has the service, `inside` on eth1 the gateway.
+fn translating(groups: &Value) -> PlanBundle {
+    let mut bundle = director(&json!([web(&json!({"instance": "outside"}))]), &pool());
+    let mut role = serde_json::to_value(bundle.plan.director.take()).expect("JSON");
+    role["syncGroups"] = groups.clone();
+    role["sourceAddress"] = json!("192.168.1.99");
+    role["instances"] = json!([
+        {
+            "name": "inside", "virtualRouterID": 52, "priority": 90,
+            "interface": {"name": "eth1"}, "addresses": [{"address": "10.0.0.1"}],
+        },
+        {
+            "name": "outside", "virtualRouterID": 51, "priority": 150,
+            "interface": role["interface"].clone(),
+        },
+    ]);
+    bundle.plan.director = Some(serde_json::from_value(role).expect("a role"));
+    bundle
+}
+
+fn with_inside(mut facts: NodeFacts) -> NodeFacts {
+    let mut inside = facts.interfaces[&2].clone();
+    inside.index = 3;
+    inside.name = "eth1".into();
+    inside.addresses.truncate(1);
+    inside.addresses[0].address = [10, 0, 0, 7].into();
+    facts.interfaces.insert(3, inside);
+    facts
+}
+
+#[test]
+fn a_sync_group_has_the_name_and_the_priority_of_its_first_instance() {
+    let facts = with_inside(facts(&["192.168.1.129/24"]));
+    let grouped = translating(&json!([{"name": "nat", "instances": ["outside", "inside"]}]));
+    let (plan, problems) = of(&grouped, &facts, &secrets(None), "nothing");
+    assert_eq!(problems, []);
+    let routers: Vec<_> = plan
+        .routers
+        .iter()
+        .map(|router| {
+            let own_address = router.config.own_address.to_string();
+            (
+                router.instance.as_str(),
+                router.group.as_str(),
+                router.config.priority,
+                own_address,
+            )
+        })
+        .collect();
+    assert_eq!(
+        routers,
+        [
+            ("inside", "outside", 150, "10.0.0.7".to_owned()),
+            ("outside", "outside", 150, "192.168.1.99".to_owned()),
+        ]
+    );
+
+    let (plan, _) = of(&translating(&json!([])), &facts, &secrets(None), "nothing");
+    let routers: Vec<_> = plan
+        .routers
+        .iter()
+        .map(|router| (router.group.as_str(), router.config.priority))
+        .collect();
+    assert_eq!(routers, [("inside", 90), ("outside", 150)]);
+}
+
+#[test]
+fn a_group_of_which_something_cannot_run_is_the_last_choice() {
+    let grouped = translating(&json!([{"name": "nat", "instances": ["outside", "inside"]}]));
+    let whole = with_inside(facts(&["192.168.1.129/24"]));
+    let without_inside = facts(&["192.168.1.129/24"]);
+    let (plan, problems) = of(&grouped, &without_inside, &secrets(None), "nothing");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!((plan.routers.len(), plan.routers[0].drain), (1, true));
+
+    // What runs goes on.
+    let (running, _) = of(&grouped, &whole, &secrets(None), "nothing");
+    let (plan, problems) = after(
+        &running,
+        &grouped,
+        &without_inside,
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!((plan, problems.len()), (running, 1));
+}
+
+#[test]
+fn a_family_that_cannot_run_makes_the_other_one_the_last_choice() {
+    let services = json!([web(
+        &json!({"addresses": ["192.168.1.222", "2001:db8::222"]})
+    )]);
+    let bundle = director(&services, &pool());
+    let (plan, problems) = of(
+        &bundle,
+        &facts(&["192.168.1.129/24"]),
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!(problems.len(), 1);
+    let routers: Vec<_> = plan
+        .routers
+        .iter()
+        .map(|router| (router.family, router.drain))
+        .collect();
+    assert_eq!(routers, [(Family::Ipv4, true)]);
+}
