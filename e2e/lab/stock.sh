@@ -88,6 +88,7 @@ clean() {
 trap clean EXIT
 {
     export -p
+    printf 'unset RUST_BACKTRACE\n'
     printf 'export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n'
     printf 'cd %q\n' "$PWD"
     printf 'exec'

@@ -28,6 +28,11 @@ for tree in run tmp var/lib; do /bin/busybox mount -t tmpfs tmpfs "$root/$tree";
 /bin/busybox mount -o bind /lib/modules "$root/lib/modules"
 /bin/busybox mount -o bind /job "$root/run/job"
 
+# The kernel asks for modules here, outside of the tree that has the program for it.
+/bin/busybox mkdir -p /sbin
+printf '#!/bin/busybox sh\nexec /bin/busybox chroot %s /sbin/modprobe "$@"\n' "$root" >/sbin/modprobe
+/bin/busybox chmod 755 /sbin/modprobe
+
 /bin/busybox chroot "$root" /bin/bash /run/job/command </dev/null >/job/stdout 2>/job/stderr
 echo $? >/job/status
 /bin/busybox umount "$root/run/job" /job

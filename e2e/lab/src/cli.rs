@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand};
 use lvs_lab::image::Image;
 use lvs_lab::light::{self, Host, Light};
 use lvs_lab::serve::Protocol;
-use lvs_lab::traffic::{Load, Traffic};
+use lvs_lab::traffic::{self, Load, Traffic};
 use lvs_lab::{Lab, Node, Options, Topology, channel, proxy, serve};
 
 /// A real Kubernetes cluster with one IPVS kernel per node, on one machine.
@@ -131,6 +131,16 @@ enum Command {
     },
     /// Send requests from a client until interrupted or done, and report their fate.
     Traffic(TrafficArguments),
+    /// Send requests from here, and tell who answered each.
+    #[command(hide = true)]
+    Ask {
+        #[arg(long, default_value = "http")]
+        protocol: Protocol,
+        #[arg(long, default_value_t = 1)]
+        requests: u64,
+        /// ADDRESS:PORT.
+        target: SocketAddr,
+    },
     /// Boot one kernel with IPVS, run a command in it, return its exit status.
     Light {
         /// A host, as NAME=ADDRESS/PREFIX: a network namespace of the kernel on one common LAN.
@@ -262,7 +272,12 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         }
         Command::Load { which, archive } => which.attach()?.load_image(&archive)?,
         Command::Logs { which, directory } => which.attach()?.collect_logs(&directory)?,
-        Command::Traffic(arguments) => traffic(&arguments)?,
+        Command::Traffic(arguments) => send(&arguments)?,
+        Command::Ask {
+            protocol,
+            requests,
+            target,
+        } => ask(protocol, requests, target)?,
         Command::Light {
             hosts,
             timeout,
@@ -352,7 +367,7 @@ fn status(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn traffic(arguments: &TrafficArguments) -> Result<()> {
+fn send(arguments: &TrafficArguments) -> Result<()> {
     let load = arguments
         .concurrency
         .map_or(Load::Rate(arguments.rate), Load::Concurrency);
@@ -368,6 +383,23 @@ fn traffic(arguments: &TrafficArguments) -> Result<()> {
         .traffic(traffic)?
         .wait()?;
     writeln!(std::io::stdout(), "{report}")?;
+    Ok(())
+}
+
+/// One after the other: a line with the name, or with the reason why there is none.
+fn ask(protocol: Protocol, requests: u64, target: SocketAddr) -> Result<()> {
+    let traffic = Traffic::http(target)
+        .protocol(protocol)
+        .load(Load::Concurrency(1))
+        .requests(requests);
+    let report = runtime()?.block_on(traffic::from_here(traffic));
+    let mut out = std::io::stdout().lock();
+    for request in report.requests {
+        match request.fate {
+            Ok(server) => writeln!(out, "{server}")?,
+            Err(failure) => writeln!(out, "failed: {failure}")?,
+        }
+    }
     Ok(())
 }
 

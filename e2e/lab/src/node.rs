@@ -224,6 +224,33 @@ impl Node {
         Ok(running)
     }
 
+    /// Sends requests from the node, one after the other, and returns for each the name of the server or the
+    /// reason why none answered.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn ask(
+        &self,
+        protocol: Protocol,
+        target: SocketAddr,
+        requests: u64,
+    ) -> Result<Vec<String>> {
+        let lab = self.lab.state.path("lab").display().to_string();
+        let (protocol, target) = (protocol.to_string(), target.to_string());
+        let requests = requests.to_string();
+        let command = [
+            &lab,
+            "ask",
+            "--protocol",
+            &protocol,
+            "--requests",
+            &requests,
+            &target,
+        ];
+        let answers = self.exec(&command)?.ok()?;
+        Ok(answers.lines().map(str::to_owned).collect())
+    }
+
     /// Impairs `eth0` with netem, `loss 10%` or `delay 20ms` for example (tc-netem(8)).
     ///
     /// # Errors

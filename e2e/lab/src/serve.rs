@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 /// Longest line that a client may send, in octets.
 const MAX_LINE: u64 = 8192;
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
 /// Longest answer of [`Protocol::Http`] and [`Protocol::Udp`], in octets.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -28,6 +32,9 @@ pub enum Protocol {
     /// A datagram whose first word is a number is answered by one with a line `NAME CLIENT-ADDRESS`, made as long
     /// as the number says.
     Udp,
+    /// As the first part of `Echo`, over an association of SCTP (RFC 9260) instead of TCP. The kernel needs the
+    /// module `sctp`, which the nodes have.
+    Sctp,
     /// A line with the name, then every line comes back: for connections that stay open.
     Echo,
     /// The greeting and enough of RFC 5321 to say goodbye.
@@ -43,10 +50,11 @@ impl FromStr for Protocol {
         Ok(match text {
             "http" => Self::Http,
             "udp" => Self::Udp,
+            "sctp" => Self::Sctp,
             "echo" => Self::Echo,
             "smtp" => Self::Smtp,
             "ftp" => Self::Ftp,
-            _ => bail!("protocol {text:?}: http, udp, echo, smtp or ftp is wanted"),
+            _ => bail!("protocol {text:?}: http, udp, sctp, echo, smtp or ftp is wanted"),
         })
     }
 }
@@ -56,6 +64,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Http => "http",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
             Self::Echo => "echo",
             Self::Smtp => "smtp",
             Self::Ftp => "ftp",
@@ -81,10 +90,14 @@ pub async fn serve(
         if protocol == Protocol::Udp {
             let socket = datagrams(*address).with_context(cannot)?;
             servers.spawn(answer_datagrams(socket, name));
-        } else {
-            let listener = TcpListener::bind(address).await.with_context(cannot)?;
-            servers.spawn(accept(listener, name, protocol));
+            continue;
         }
+        let listener = if protocol == Protocol::Sctp {
+            associations(*address)
+        } else {
+            TcpListener::bind(address).await
+        };
+        servers.spawn(accept(listener.with_context(cannot)?, name, protocol));
     }
     listening()?;
     match servers.join_next().await {
@@ -96,16 +109,48 @@ pub async fn serve(
 /// A socket for datagrams to an address that the host may get later: an answer leaves from the address that its
 /// socket is bound to, which of a socket for all addresses would be the route's and not the VIP.
 fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
-    let (family, set_freebind): (_, fn(_, bool) -> _) = if address.is_ipv4() {
-        (net::AddressFamily::INET, net::sockopt::set_ip_freebind)
+    let socket = socket(address, net::SocketType::DGRAM, None)?;
+    bind_early(&socket, address)?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// A listener for associations of SCTP. Bound to one address, which the host may get later, it tells a client of
+/// no other.
+fn associations(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = sctp_socket(address)?;
+    bind_early(&socket, address)?;
+    net::listen(&socket, BACKLOG)?;
+    // To the runtime a stream is a stream.
+    TcpListener::from_std(socket.into())
+}
+
+/// A socket for one association of SCTP that reads and writes as a stream does.
+pub(crate) fn sctp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    socket(address, net::SocketType::STREAM, Some(net::ipproto::SCTP))
+}
+
+fn socket(
+    address: SocketAddr,
+    type_: net::SocketType,
+    protocol: Option<net::Protocol>,
+) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        net::AddressFamily::INET
     } else {
-        (net::AddressFamily::INET6, net::sockopt::set_ipv6_freebind)
+        net::AddressFamily::INET6
     };
     let flags = net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK;
-    let socket = net::socket_with(family, net::SocketType::DGRAM, flags, None)?;
-    set_freebind(&socket, true)?;
-    net::bind(&socket, &address)?;
-    UdpSocket::from_std(socket.into())
+    Ok(net::socket_with(family, type_, flags, protocol)?)
+}
+
+/// Binds to an address that the host need not have yet.
+fn bind_early(socket: &OwnedFd, address: SocketAddr) -> io::Result<()> {
+    if address.is_ipv4() {
+        net::sockopt::set_ip_freebind(socket, true)?;
+    } else {
+        net::sockopt::set_ipv6_freebind(socket, true)?;
+    }
+    Ok(net::bind(socket, &address)?)
 }
 
 async fn answer_datagrams(socket: UdpSocket, name: Arc<str>) -> io::Result<()> {
@@ -157,7 +202,9 @@ async fn accept(listener: TcpListener, name: Arc<str>, protocol: Protocol) -> io
 }
 
 async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+    if protocol != Protocol::Sctp {
+        stream.set_nodelay(true)?;
+    }
     let client = stream.peer_addr()?;
     let local = stream.local_addr()?;
     let mut stream = BufReader::new(stream);
@@ -171,7 +218,7 @@ async fn session(stream: TcpStream, name: &str, protocol: Protocol) -> io::Resul
             );
             stream.write_all((head + &body).as_bytes()).await?;
         }
-        Protocol::Echo => {
+        Protocol::Echo | Protocol::Sctp => {
             stream.write_all(format!("{name}\n").as_bytes()).await?;
             while let Some(text) = line(&mut stream).await? {
                 stream.write_all((text + "\n").as_bytes()).await?;

@@ -13,8 +13,8 @@ use crate::serve::Protocol;
 pub(crate) use connections::open;
 pub use connections::{Connection, OpenConnections};
 pub use report::{Failure, Report, Request, Silence};
-pub use requests::RunningTraffic;
 pub(crate) use requests::start;
+pub use requests::{RunningTraffic, from_here};
 
 /// How requests follow each other.
 #[derive(Debug, Clone, Copy, PartialEq)]

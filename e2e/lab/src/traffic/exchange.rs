@@ -9,20 +9,33 @@ use tokio::time::timeout;
 
 use super::report::Failure;
 use super::{Sizes, Traffic};
-use crate::serve::{Protocol, line};
+use crate::serve::{Protocol, line, sctp_socket};
 
-/// Connects, from `source` if given.
+/// Connects by TCP, from `source` if given.
 pub(super) async fn connect(
     target: SocketAddr,
     source: Option<IpAddr>,
     limit: Duration,
 ) -> Result<TcpStream, Failure> {
+    connect_by(tcp_socket(target)?, target, source, limit).await
+}
+
+fn tcp_socket(target: SocketAddr) -> Result<TcpSocket, Failure> {
     let socket = if target.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
     };
     socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+async fn connect_by(
+    socket: TcpSocket,
+    target: SocketAddr,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> Result<TcpStream, Failure> {
     if let Some(source) = source {
         socket.bind((source, 0).into())?;
     }
@@ -49,11 +62,15 @@ pub(super) async fn exchange(traffic: &Traffic) -> Result<String, Failure> {
             .await
             .map_err(|_elapsed| Failure::AnswerTimeout)?;
     }
-    let stream = BufReader::new(connect(target, source, connect_timeout).await?);
+    let socket = match protocol {
+        Protocol::Sctp => TcpSocket::from_std_stream(sctp_socket(target)?.into()),
+        _ => tcp_socket(target)?,
+    };
+    let stream = BufReader::new(connect_by(socket, target, source, connect_timeout).await?);
     let dialogue = async {
         match protocol {
             Protocol::Http => http(stream, target, sizes).await,
-            Protocol::Echo => expect(stream).await.map(|(name, _)| name),
+            Protocol::Echo | Protocol::Sctp => expect(stream).await.map(|(name, _)| name),
             Protocol::Smtp => smtp(stream).await,
             Protocol::Ftp => ftp(stream, target, answer_timeout).await,
             Protocol::Udp => Err(Failure::Other("has no connections".into())),

@@ -28,6 +28,15 @@ struct Record {
     changed: Condvar,
 }
 
+/// Sends requests from this process's own network, until the number that was asked for is reached.
+pub async fn from_here(traffic: Traffic) -> Report {
+    let record = Arc::new(Record::default());
+    let (_stop, stopped) = watch::channel(false);
+    send(traffic, stopped, Arc::clone(&record)).await;
+    report(record.lock().clone())
+}
+
+/// Sends requests from a thread that is in the namespace.
 pub(crate) fn start(namespace: Namespace, traffic: Traffic) -> Result<RunningTraffic> {
     let (stop, stopped) = watch::channel(false);
     let record = Arc::new(Record::default());
