@@ -168,7 +168,7 @@ impl Agent {
                 Ok(()) = self.health.changed() => {}
                 changed = self.vrrp_report.changed() => if changed.is_err() { break },
                 () = self.kernel.changed() => {}
-                _ = full.tick() => self.kernel.forget(),
+                _ = full.tick() => self.kernel.expire(Instant::now()),
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
                 () = self.lookout.different() => {}
             }

@@ -4,5 +4,6 @@ pub mod ipvs;
 pub mod lookout;
 pub mod network;
 pub mod nlmon;
+mod pace;
 pub mod proc_ip_vs;
 pub mod sysctls;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use crate::facts::NodeFacts;
 use crate::kernel::ipvs::Ipvs;
@@ -136,8 +137,8 @@ impl Kernel {
         }
     }
 
-    /// Reads everything anew in the next pass.
-    pub(super) fn forget(&mut self) {
-        self.ipvs.forget();
+    /// Reads anew in the next pass what is too old to be relied on.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.ipvs.expire(now);
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use lvs_ipvs::{Client, Command, Error, Origin, ServiceKey, SyncDaemon, Table};
 
 use super::lookout::{ExpectedTable, TableWatch, Way};
+use super::pace::{Pace, cpu_time};
 use super::proc_ip_vs::Fingerprint;
 use crate::model;
 
@@ -27,6 +28,8 @@ pub struct Ipvs {
     table: Option<Arc<Table>>,
     /// What is expected as long as nobody else changes the table.
     expected: ExpectedTable,
+    /// When the table is to be read anew although nobody was seen to change it.
+    expires: Option<Instant>,
 }
 
 impl Ipvs {
@@ -43,6 +46,7 @@ impl Ipvs {
                 fingerprint: Fingerprint::EMPTY,
                 notices: 0,
             },
+            expires: None,
         }
     }
 
@@ -54,9 +58,10 @@ impl Ipvs {
         let table = if let Some(table) = self.table.take() {
             table
         } else {
+            let (now, before) = (Instant::now(), cpu_time());
             let origin = self.client()?.origin();
             // First: a change that comes while the table is read is noticed then.
-            self.listen(origin, Instant::now());
+            self.listen(origin, now);
             let notices = self.watch.notices();
             let table = self.client()?.snapshot();
             let table = self.checked(table)?;
@@ -64,6 +69,8 @@ impl Ipvs {
                 fingerprint: Fingerprint::of_table(&table),
                 notices,
             };
+            let cost = cpu_time().saturating_sub(before);
+            self.expires = Some(now + Pace::WHOLE.pause(cost, 0));
             Arc::new(table)
         };
         Ok(Arc::clone(self.table.insert(table)))
@@ -125,6 +132,13 @@ impl Ipvs {
     #[must_use]
     pub fn way(&self) -> Way {
         self.watch.way()
+    }
+
+    /// Forgets a copy that is old. A large table's, which costs more to read, may become older.
+    pub fn expire(&mut self, now: Instant) {
+        if self.expires.is_some_and(|expires| expires <= now) {
+            self.forget();
+        }
     }
 
     /// Reads the table anew the next time.

@@ -8,7 +8,6 @@
 //! - sysctls are read every [`PERIOD`], from files that stay open.
 
 mod burst;
-mod pace;
 mod watch;
 
 use std::io;

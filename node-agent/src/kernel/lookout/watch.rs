@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
-use nix::time::{ClockId, clock_gettime};
 use tokio::sync::Notify;
 
 use super::burst::Burst;
-use super::pace::Pace;
 use super::{Expected, ExpectedTable, Order, PERIOD, State};
 use crate::kernel::nlmon::{DEVICE, Nlmon};
+use crate::kernel::pace::{Pace, cpu_time};
 use crate::kernel::proc_ip_vs::{Fingerprint, PATH, ProcIpVs};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
 
@@ -288,10 +287,4 @@ impl Watched {
         let shown = bytes.get(..length).unwrap_or_default();
         Ok(shown.trim_ascii_end() == self.value.as_bytes())
     }
-}
-
-/// Time that this thread has spent on a CPU.
-fn cpu_time() -> Duration {
-    // It fails for unknown clocks only.
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
