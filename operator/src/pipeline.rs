@@ -10,10 +10,14 @@ use crate::{
     director_pair::{self, validate::PairVerdicts},
     node::{
         self,
-        compile::{NodePlans, directors_settled},
+        compile::{NodePlans, unsettled},
         readiness::Readiness,
     },
-    real_server::{self, compile::Removal, validate::RealServerVerdicts},
+    real_server::{
+        self,
+        compile::{RealServerRoles, Removal},
+        validate::RealServerVerdicts,
+    },
     virtual_service::{
         self,
         compile::Content,
@@ -43,6 +47,8 @@ pub struct Plans {
     pub frozen: BTreeSet<String>,
     /// Plans and labels of nodes.
     pub nodes: NodePlans,
+    /// Nodes that need more than a plan can hold, with what is too much.
+    pub overfull: BTreeMap<String, String>,
     /// What the slices were made from.
     pub content: Content,
 }
@@ -52,7 +58,7 @@ pub struct Plans {
 /// # Errors
 /// When a digest cannot be made.
 pub fn validate(world: &World, current: &Current<'_>) -> Result<Verdicts, serde_json::Error> {
-    let pairs = director_pair::validate::validate_all(world);
+    let pairs = director_pair::validate::validate_all(world, current);
     let real_servers = real_server::validate::validate_all(world);
     let services = virtual_service::validate::validate_all(world, current, &pairs, &real_servers)?;
     Ok(Verdicts {
@@ -100,11 +106,13 @@ pub fn compile(
         }
     }
     let removal = Removal {
-        directors_settled: directors_settled(world, &directors),
+        unsettled: &unsettled(world, &directors),
         carried_vips: &content.carried_vips,
     };
-    let roles = real_server::compile::compile(world, pairs, real_servers, services, removal);
+    let RealServerRoles { roles, overfull } =
+        real_server::compile::compile(world, pairs, real_servers, services, removal);
     plans.nodes = node::compile::compile(world, directors, roles)?;
+    plans.overfull = overfull;
     plans.content = content;
     Ok(plans)
 }

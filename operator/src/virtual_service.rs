@@ -1,11 +1,16 @@
 //! `VirtualService`: a VIP, its ports and the real servers behind it.
 //!
-//! `dereference` → `validate` (with [`pools`] and [`claims`]) → `compile` (with [`slices`]) → `apply` → `status`.
+//! `dereference` → `validate` (with [`pools`], [`marks`], [`fallback`] and
+//! [`claims`]) → `compile` (with [`needs`] and
+//! [`slices`]) → `apply` → `status`.
 
 pub mod apply;
 pub mod claims;
 pub mod compile;
 pub mod dereference;
+pub mod fallback;
+pub mod marks;
+pub mod needs;
 pub mod pools;
 pub mod slices;
 pub mod status;

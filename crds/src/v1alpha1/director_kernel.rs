@@ -1,5 +1,10 @@
 //! Settings of a director's kernel that hold for all virtual services of the node.
 
+#![allow(
+    clippy::struct_field_names,
+    reason = "the API has units in its names, and those of the timeouts are all seconds"
+)]
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,7 @@
 //! What clients connect to.
 
+use std::ops::RangeInclusive;
+
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,6 +96,10 @@ pub enum MarkRules {
     External,
 }
 
+/// Marks that are handed out to virtual services without one of their own: 65,536 from `0x10000000`.
+/// It is far above the bits that kube-proxy (`0x4000`, `0x8000`) and hand-written rules use.
+pub const ALLOCATED_MARKS: RangeInclusive<i32> = 0x1000_0000..=0x1000_ffff;
+
 /// Balances by firewall mark instead of by address and port (`ipvsadm -f`): several ports, or
 /// several VIPs, are then one service with one persistence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
@@ -102,7 +108,8 @@ pub enum MarkRules {
     .message("mark is required with rules External: give the mark that your rules set")
     .field_path(".mark"))]
 pub struct FirewallMark {
-    /// The mark, 1 to 2147483647; absent = allocated and shown in the status. `External` needs it.
+    /// The mark, 1 to 2147483647; absent = allocated, from 268435456 (0x10000000) to 268500991, and
+    /// shown in the status. `External` needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub mark: Option<i32>,

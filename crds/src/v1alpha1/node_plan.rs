@@ -90,6 +90,12 @@ pub struct LoopbackAddress {
     pub interface: String,
     /// Whether `arp_ignore=1` and `arp_announce=2` are set on the interface that has `nodeAddress`.
     pub suppress_arp: bool,
+    /// Names of the `DirectorPair`s whose directors send here, at most 64: the operator keeps the VIP
+    /// until all of them have confirmed that they do not any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::ObjectName>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub pairs: Vec<String>,
 }
 
 /// A kind of tunnel whose packets a real server takes out.

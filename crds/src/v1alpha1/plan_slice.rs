@@ -78,7 +78,8 @@ pub struct ServicePlan {
     pub drain: Option<Drain>,
 }
 
-/// A real server in a pool.
+/// A real server in a pool. It serves the VIPs of its own address family. With TUN it also serves
+/// those of the other family, if the service has none of its own: one host never counts twice.
 #[derive(
     Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, KubeSchema,
 )]

@@ -85,6 +85,9 @@ pub enum RpFilter {
     External,
 }
 
+/// Value of `tunnel.device` that leaves the device to the agent.
+pub const AUTO_DEVICE: &str = "Auto";
+
 /// Tunnel device of a real server, as TUN needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,7 +112,7 @@ impl Default for TunnelReceiver {
 }
 
 fn default_tunnel_device() -> String {
-    "Auto".into()
+    AUTO_DEVICE.into()
 }
 
 /// What a `RealServer` should be.

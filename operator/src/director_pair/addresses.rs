@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use lvs_crds::v1alpha1::condition::reason;
+use lvs_crds::v1alpha1::{BindAddresses, condition::reason};
 
 use super::validate::ValidatedInstance;
-use crate::{
-    rejection::Rejection,
-    virtual_service::validate::vips,
-    world::{Current, World},
-};
+use crate::{rejection::Rejection, virtual_service::validate::vips, world::Current};
 
 /// What an address moves with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +25,10 @@ pub struct Addresses {
 impl Addresses {
     /// The VIPs that directors carry now.
     #[must_use]
-    pub fn new(world: &World) -> Self {
-        let current = Current::new(world);
+    pub fn new(current: &Current<'_>) -> Self {
         let owners = current
             .services()
+            .filter(|(_, _, plan)| plan.bind_addresses == BindAddresses::Managed)
             .flat_map(|(key, pair, plan)| {
                 vips(plan).into_iter().map(move |vip| {
                     let owner = Owner {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lvs_crds::v1alpha1::{AdminState, Director, DirectorRole, InstancePlan, Sysctls};
+use lvs_crds::v1alpha1::{AdminState, Director, DirectorRole, InstancePlan};
 
 use super::validate::ValidatedPair;
 
@@ -48,11 +48,11 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
         source_address: director.source_address.clone(),
         admin_state: director.admin_state,
         instances,
-        sync_groups: Vec::new(),
+        sync_groups: pair.sync_groups.clone(),
         vrrp: pair.vrrp.clone(),
         connection_sync: pair.connection_sync.clone(),
-        timeouts: None,
-        sysctls: Sysctls::default(),
+        timeouts: pair.timeouts.clone(),
+        sysctls: pair.sysctls.clone(),
         slices_digest: slices_digest.to_owned(),
     }
 }

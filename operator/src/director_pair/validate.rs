@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    AdminState, ConnectionSync, ConnectionSyncMode, Director, DirectorPair, DirectorPairSpec,
-    InstanceAddress, InstanceStatus, InterfaceSelector, Vrrp, VrrpInstance, condition::reason,
+    AdminState, BindAddresses, ConnectionSync, ConnectionSyncMode, Director, DirectorPair,
+    DirectorPairSpec, InstanceAddress, InstanceStatus, InterfaceSelector, SyncGroup, Sysctls,
+    Timeouts, Vrrp, VrrpInstance, condition::reason,
 };
 
 use super::{
@@ -13,7 +14,10 @@ use super::{
     dereference::{self, References, SecretLookup},
     vrid::{Allocator, Vrids},
 };
-use crate::{rejection::Rejection, world::World};
+use crate::{
+    rejection::Rejection,
+    world::{Current, World, key},
+};
 
 /// Longest password of version 2 in bytes (RFC 2338 section 5.3.10).
 const PASSWORD_BYTES: usize = 8;
@@ -58,6 +62,12 @@ pub struct ValidatedPair {
     pub vrrp: Vrrp,
     /// Connection synchronisation with its id resolved.
     pub connection_sync: ConnectionSync,
+    /// Instances that move together.
+    pub sync_groups: Vec<SyncGroup>,
+    /// How long silent connections are kept.
+    pub timeouts: Option<Timeouts>,
+    /// Sysctls of the directors.
+    pub sysctls: Sysctls,
 }
 
 /// Answers for all pairs.
@@ -80,16 +90,17 @@ impl PairVerdicts {
 /// Validates every pair. Of two in conflict the one loses that has not been running with what it
 /// asks for; of two new ones the younger.
 #[must_use]
-pub fn validate_all(world: &World) -> PairVerdicts {
+pub fn validate_all(world: &World, current: &Current<'_>) -> PairVerdicts {
     let mut verdicts = PairVerdicts::default();
     let mut allocator = Allocator::new(world);
-    let mut addresses = Addresses::new(world);
+    let mut addresses = Addresses::new(current);
     let (running, new): (Vec<_>, Vec<_>) =
         world.pairs.iter().partition(|pair| is_running(world, pair));
     for pair in running.into_iter().chain(new) {
         let references = dereference::dereference(world, pair);
         let name = pair.name_any();
         let verdict = validate(pair, references, &allocator, &verdicts.director_of)
+            .and_then(|it| check_version(world, current, pair).map(|()| it))
             .and_then(|it| addresses.claim(&name, &it.instances).map(|()| it));
         let held = match &verdict {
             Ok(validated) => validated
@@ -132,7 +143,6 @@ pub fn validate(
 ) -> Result<ValidatedPair, Rejection> {
     let spec = &pair.spec;
     check_nodes(spec, director_of)?;
-    check_families(spec)?;
     check_secret(&references.secret, &references.namespace)?;
     let vrids = allocator.allocate(pair)?;
     let instances: Vec<_> = spec
@@ -160,6 +170,9 @@ pub fn validate(
         instances,
         vrrp: spec.vrrp.clone(),
         connection_sync,
+        sync_groups: spec.sync_groups.clone(),
+        timeouts: spec.timeouts.clone(),
+        sysctls: spec.sysctls.clone(),
     })
 }
 
@@ -182,27 +195,38 @@ fn check_nodes(
     Ok(())
 }
 
-fn check_families(spec: &DirectorPairSpec) -> Result<(), Rejection> {
-    if spec.vrrp.version == 3 {
+/// A pair does not turn to VRRP version 2 while it serves IPv6 VIPs, which would be gone at once.
+fn check_version(
+    world: &World,
+    current: &Current<'_>,
+    pair: &DirectorPair,
+) -> Result<(), Rejection> {
+    let version = pair.spec.vrrp.version;
+    if version == 3 {
         return Ok(());
     }
-    for instance in &spec.instances {
-        if let Some(address) = instance
-            .addresses
-            .iter()
-            .find(|entry| entry.address.contains(':'))
-        {
-            return Err(Rejection::new(
-                reason::IPV6_NEEDS_VERSION_3,
-                format!(
-                    "spec.instances[{}].addresses: {} is IPv6, which VRRP version {} cannot carry; \
-                     set spec.vrrp.version to 3",
-                    instance.name, address.address, spec.vrrp.version
-                ),
-            ));
-        }
+    let name = pair.name_any();
+    // What is running counts only as long as its object asks for it: a deleted one must not keep the
+    // pair from being accepted.
+    let found = world.services.iter().find_map(|service| {
+        let frontend = &service.spec.frontend;
+        let concerned = service.spec.director_pair_ref.name == name
+            && service.spec.admin_state != AdminState::Disabled
+            && frontend.bind_addresses == BindAddresses::Managed;
+        let vip = frontend.addresses.iter().find(|vip| vip.contains(':'))?;
+        let (carrier, _) = current.service(&key(&**service))?;
+        (concerned && carrier == name).then(|| (key(&**service), vip))
+    });
+    match found {
+        None => Ok(()),
+        Some((service, vip)) => Err(Rejection::new(
+            reason::IPV6_NEEDS_VERSION_3,
+            format!(
+                "spec.vrrp.version: VirtualService {service} has the IPv6 VIP {vip}, which VRRP \
+                 version {version} cannot carry; leave it at 3, or remove the VIP there first"
+            ),
+        )),
     }
-    Ok(())
 }
 
 fn check_secret(secret: &SecretLookup, namespace: &str) -> Result<(), Rejection> {

@@ -125,18 +125,22 @@ fn agent_has_run(world: &World, node: &str) -> bool {
         })
 }
 
-/// Whether every director has confirmed what it should balance now. A director whose node is not
-/// ready is not waited for.
+/// Pairs with a director that has not confirmed what it should balance now. A director whose node is
+/// not ready is not waited for.
 #[must_use]
-pub fn directors_settled(world: &World, desired: &BTreeMap<String, DirectorRole>) -> bool {
-    world.nodes.iter().all(|(name, node)| {
+pub fn unsettled(world: &World, desired: &BTreeMap<String, DirectorRole>) -> BTreeSet<String> {
+    let mut unsettled = BTreeSet::new();
+    for (name, node) in &world.nodes {
         let plan = world.node_plans.get(name);
         let present = plan.and_then(|plan| plan.spec.director.as_ref());
         let role = desired.get(name);
-        let concerned =
-            present.is_some() || role.is_some() || node.labels().contains_key(DIRECTOR_LABEL);
-        !concerned
-            || !world.node_ready(name)
-            || (present == role && plan.is_none_or(|plan| applied(plan)))
-    })
+        let settled =
+            !world.node_ready(name) || (present == role && plan.is_none_or(|plan| applied(plan)));
+        if !settled {
+            let roles = [present, role];
+            unsettled.extend(roles.into_iter().flatten().map(|role| role.pair.clone()));
+            unsettled.extend(node.labels().get(DIRECTOR_LABEL).cloned());
+        }
+    }
+    unsettled
 }

@@ -7,11 +7,13 @@ use std::{
 
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    LoopbackMode, NodePlan,
+    AddressFamily, NodePlan, TunnelPlan, TunnelType,
     condition::{self, reason},
 };
 
-use crate::{real_server::validate::ValidatedRealServer, world::World};
+use crate::{
+    real_server::validate::ValidatedRealServer, virtual_service::needs::Needs, world::World,
+};
 
 /// Whether the agent says that the kernel equals the plan that the object carries.
 #[must_use]
@@ -48,17 +50,34 @@ pub fn loopback_ready(plan: &NodePlan) -> bool {
     }
 }
 
-/// VIPs that nodes are known to have on their loopback, with ARP suppressed.
+/// What tells one tunnel from another at its end: kind, UDP port, family inside and outside.
+pub type TunnelKey = (TunnelType, i32, AddressFamily, AddressFamily);
+
+/// The key of a tunnel in a plan.
+#[must_use]
+pub const fn tunnel_key(tunnel: &TunnelPlan) -> TunnelKey {
+    (tunnel.type_, tunnel.port, tunnel.inner, tunnel.outer)
+}
+
+/// What nodes are known to have: VIPs on their loopback with ARP suppressed, and tunnels.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    vips: BTreeMap<String, BTreeSet<IpAddr>>,
+    nodes: BTreeMap<String, Ready>,
+    /// Nodes that can confirm something.
+    alive: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Ready {
+    vips: BTreeSet<IpAddr>,
+    tunnels: BTreeSet<TunnelKey>,
 }
 
 impl Readiness {
     /// What the agents say at this moment.
     #[must_use]
     pub fn new(world: &World) -> Self {
-        let vips = world
+        let nodes = world
             .node_plans
             .values()
             .filter(|plan| loopback_ready(plan))
@@ -69,31 +88,41 @@ impl Readiness {
                     .iter()
                     .filter_map(|entry| entry.address.parse().ok())
                     .collect();
-                Some((plan.name_any(), vips))
+                let tunnels = role.tunnels.iter().map(tunnel_key).collect();
+                Some((plan.name_any(), Ready { vips, tunnels }))
             })
             .collect();
-        Self { vips }
+        let alive = world
+            .nodes
+            .keys()
+            .filter(|node| world.node_ready(node))
+            .cloned()
+            .collect();
+        Self { nodes, alive }
     }
 
-    /// Whether a real server may get connections to these VIPs by direct routing: before its
-    /// loopback has them it would drop the packets, and before ARP is suppressed it would take the
-    /// VIPs from the directors.
+    /// Whether a real server may get packets that keep the VIP as their destination: before it has
+    /// the VIP and the tunnel it would drop them, and before ARP is suppressed it would take the VIP
+    /// from the directors.
     #[must_use]
-    pub fn ready(
-        &self,
-        real_server: &ValidatedRealServer,
-        address: IpAddr,
-        vips: &[IpAddr],
-    ) -> bool {
-        if real_server.loopback != LoopbackMode::Managed {
-            return true;
-        }
-        let Some(node) = &real_server.node else {
+    pub fn ready(&self, real_server: &ValidatedRealServer, needs: &Needs) -> bool {
+        let Some(node) = real_server.managed_node() else {
             return true;
         };
-        let has = self.vips.get(node);
-        vips.iter()
-            .filter(|vip| vip.is_ipv4() == address.is_ipv4())
-            .all(|vip| has.is_some_and(|has| has.contains(vip)))
+        self.nodes
+            .get(node)
+            .map_or(needs.vips.is_empty() && needs.tunnels.is_empty(), |has| {
+                needs.vips.iter().all(|vip| has.vips.contains(vip))
+                    && needs.tunnels.iter().all(|key| has.tunnels.contains(key))
+            })
+    }
+
+    /// Whether somebody can be expected to make it ready. A node that is not ready itself confirms
+    /// nothing, so nobody waits for it.
+    #[must_use]
+    pub fn expected(&self, real_server: &ValidatedRealServer) -> bool {
+        real_server
+            .managed_node()
+            .is_some_and(|node| self.alive.contains(node))
     }
 }

@@ -18,9 +18,12 @@ use crate::{
     node::readiness::{applied, confirmed},
     pipeline::{Plans, Verdicts},
     rejection::Rejection,
-    virtual_service::pools::Pool,
+    virtual_service::pools::UsedPool,
     world::{Current, World, key},
 };
+
+/// Reason: a node would need more VIPs or tunnels than its plan can hold.
+const TOO_MANY_ADDRESSES: &str = "TooManyAddresses";
 
 /// How virtual services use real servers, by `namespace/name` of the real server.
 #[derive(Clone, Debug, Default)]
@@ -63,15 +66,11 @@ impl Usage {
         {
             if let [pool] = service.pools.as_slice() {
                 let entry = shared
-                    .entry(&pool.name)
+                    .entry(&pool.pool.name)
                     .or_insert_with(|| (0, members(pool).collect()));
                 entry.0 += 1;
             } else {
-                let keys: BTreeSet<&str> = service
-                    .pools
-                    .iter()
-                    .flat_map(|pool| members(pool))
-                    .collect();
+                let keys: BTreeSet<&str> = service.pools.iter().flat_map(members).collect();
                 for key in keys {
                     *services.entry(key.to_owned()).or_default() += 1;
                 }
@@ -123,8 +122,9 @@ impl Usage {
     }
 }
 
-fn members(pool: &Pool) -> impl Iterator<Item = &str> {
-    pool.members
+fn members(used: &UsedPool) -> impl Iterator<Item = &str> {
+    used.pool
+        .members
         .iter()
         .filter_map(|member| member.real_server.as_ref())
         .map(|real_server| real_server.key.as_str())
@@ -211,6 +211,10 @@ fn loopback(
         }
         LoopbackMode::Managed => {
             let node = real_server.node.as_deref().unwrap_or_default();
+            if let Some(excess) = plans.overfull.get(node) {
+                let finding = Finding::no(TOO_MANY_ADDRESSES, format!("Node {node}: {excess}"));
+                return Some((finding.clone(), finding));
+            }
             let desired = plans
                 .nodes
                 .plans

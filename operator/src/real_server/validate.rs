@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    ArpSuppression, LoopbackMode, RealServer, RealServerAdminState, condition::reason,
+    ArpSuppression, ConnectionLimits, Drain, LoopbackMode, RealServer, RealServerAdminState,
+    RpFilter, condition::reason, real_server::AUTO_DEVICE,
 };
 
 use super::dereference::{self, Host};
@@ -35,12 +36,20 @@ pub struct ValidatedRealServer {
     pub weight: Option<i32>,
     /// What the administrator wants.
     pub admin_state: RealServerAdminState,
+    /// Limits on its connections; absent = the pool's.
+    pub connection_limits: Option<ConnectionLimits>,
+    /// How it leaves; absent = as the virtual service says.
+    pub drain: Option<Drain>,
     /// Who configures the VIPs on its loopback.
     pub loopback: LoopbackMode,
     /// Interface that gets the VIPs.
     pub interface: String,
     /// Whether its agent suppresses ARP.
     pub suppress_arp: bool,
+    /// Device that tunnelled packets come out of; absent = the kernel's own for the kind of tunnel.
+    pub tunnel_device: Option<String>,
+    /// Whether its agent sets `rp_filter` of that device.
+    pub manage_rp_filter: bool,
 }
 
 impl ValidatedRealServer {
@@ -149,8 +158,14 @@ pub fn validate(real_server: &RealServer, host: Host) -> Result<ValidatedRealSer
         addresses,
         weight: spec.weight,
         admin_state: spec.admin_state,
+        connection_limits: spec.connection_limits,
+        drain: spec.drain.clone(),
         loopback: spec.loopback.mode.unwrap_or(default_mode),
         interface: spec.loopback.interface.clone(),
         suppress_arp: spec.loopback.arp_suppression == ArpSuppression::Managed,
+        tunnel_device: Some(&spec.tunnel.device)
+            .filter(|device| *device != AUTO_DEVICE)
+            .cloned(),
+        manage_rp_filter: spec.tunnel.rp_filter == RpFilter::Managed,
     })
 }

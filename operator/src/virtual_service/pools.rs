@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use lvs_crds::v1alpha1::{BackendPool, MemberPlan, RealServerAdminState};
+use lvs_crds::v1alpha1::{
+    BackendPool, ConnectionLimits, Drain, Forwarding, ForwardingMethod, MemberPlan,
+    RealServerAdminState,
+};
 use serde::Serialize;
 
 use crate::{
@@ -37,6 +40,12 @@ impl Families {
             ipv4: addresses.iter().any(IpAddr::is_ipv4),
             ipv6: addresses.iter().any(IpAddr::is_ipv6),
         }
+    }
+
+    /// Whether both are among them.
+    #[must_use]
+    pub const fn are_both(self) -> bool {
+        self.ipv4 && self.ipv6
     }
 
     /// Whether an address is of one of them.
@@ -72,19 +81,11 @@ pub struct Pool {
     pub wrong_family: Vec<String>,
     /// Selected real servers whose address another one has that is older.
     pub duplicates: Vec<String>,
-    /// Whether `servers` lists a member that is of none of these families.
+    /// A member of `servers` that is of none of these families.
     pub foreign_server: Option<IpAddr>,
 }
 
 impl Pool {
-    /// Whether it has a member of the family of this VIP.
-    #[must_use]
-    pub fn serves(&self, vip: &IpAddr) -> bool {
-        self.members
-            .iter()
-            .any(|member| member.address.is_ipv4() == vip.is_ipv4())
-    }
-
     /// The pool as slices carry it, in parts that each fit a slice. Members in `held` get weight 0;
     /// such a pool has a name of its own, so that other services keep theirs as it is.
     ///
@@ -110,25 +111,83 @@ impl Pool {
             }
             plan
         });
+        let count = self.part_count();
+        if count == 1 {
+            return Ok(vec![(name, members.collect())]);
+        }
+        let mut parts: BTreeMap<u64, Vec<MemberPlan>> = BTreeMap::new();
+        for member in members {
+            parts
+                .entry(part(&member.address, count))
+                .or_default()
+                .push(member);
+        }
+        Ok(parts
+            .into_iter()
+            .map(|(part, members)| (part_name(&name, part), members))
+            .collect())
+    }
+
+    /// Names of its parts while no member is held.
+    #[must_use]
+    pub fn part_names(&self) -> Vec<String> {
+        let count = self.part_count();
+        if count == 1 {
+            return vec![self.name.clone()];
+        }
+        let parts: BTreeSet<u64> = self
+            .members
+            .iter()
+            .map(|member| part(&member.plan.address, count))
+            .collect();
+        parts
+            .into_iter()
+            .map(|part| part_name(&self.name, part))
+            .collect()
+    }
+
+    fn part_count(&self) -> u64 {
         let count = self
             .members
             .len()
             .div_ceil(PART_MEMBERS)
             .next_power_of_two();
-        if count == 1 {
-            return Ok(vec![(name, members.collect())]);
-        }
-        // A member's part depends on its address alone, so that the others stay when it goes.
-        let mut parts: BTreeMap<u64, Vec<MemberPlan>> = BTreeMap::new();
-        for member in members {
-            let part = digest::number(&member.address) % u64::try_from(count).unwrap_or(1);
-            parts.entry(part).or_default().push(member);
-        }
-        Ok(parts
-            .into_iter()
-            .map(|(part, members)| (format!("{name}-{part}"), members))
-            .collect())
+        u64::try_from(count).unwrap_or(1)
     }
+}
+
+/// A member's part depends on its address alone, so that the others stay when it goes.
+fn part(address: &str, count: u64) -> u64 {
+    digest::number(address) % count
+}
+
+fn part_name(pool: &str, part: u64) -> String {
+    format!("{pool}-{part}")
+}
+
+/// A pool as one virtual service uses it.
+#[derive(Clone, Debug)]
+pub struct UsedPool {
+    /// Name in `spec.backends`.
+    pub backend: String,
+    /// How packets reach its members.
+    pub forwarding: Forwarding,
+    /// The pool; other services may use the same one.
+    pub pool: Rc<Pool>,
+}
+
+/// What a virtual service asks of its pools, beside what stands in `spec.backends`.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// Families of its VIPs.
+    pub families: Families,
+    /// Forwarding of pools that have none of their own.
+    pub forwarding: &'a Forwarding,
+    /// How members leave that have no `drain` of their own.
+    pub drain: &'a Drain,
+    /// Whether the directors synchronise connections: while they do, the kernel takes no member of
+    /// another family than the VIP's.
+    pub synchronised: bool,
 }
 
 /// What a pool is made from: two pools with the same source are one.
@@ -139,7 +198,13 @@ struct Source {
     labels: Option<BTreeMap<String, String>>,
     port: i32,
     weight: i32,
+    connection_limits: ConnectionLimits,
+    forwarding: Option<Forwarding>,
     families: Families,
+    /// Whether real servers that have no address of these families are members by another one.
+    mixed: bool,
+    /// How real servers leave that do not say it themselves.
+    drain: Option<Drain>,
 }
 
 /// Resolves pools, each source once.
@@ -159,7 +224,7 @@ impl<'a> Pools<'a> {
         }
     }
 
-    /// The pool that a virtual service of this namespace, with VIPs of these families, describes.
+    /// The pool that a virtual service of this namespace describes.
     ///
     /// # Errors
     /// When its digest cannot be made.
@@ -167,8 +232,10 @@ impl<'a> Pools<'a> {
         &self,
         namespace: &str,
         backend: &BackendPool,
-        families: Families,
-    ) -> Result<Rc<Pool>, serde_json::Error> {
+        terms: Terms<'_>,
+    ) -> Result<UsedPool, serde_json::Error> {
+        let forwarding = backend.forwarding.as_ref().unwrap_or(terms.forwarding);
+        let selector = backend.real_server_selector.as_ref();
         let source = Source {
             namespace: namespace.to_owned(),
             servers: backend
@@ -176,65 +243,70 @@ impl<'a> Pools<'a> {
                 .iter()
                 .map(|server| (server.address.clone(), server.port, server.weight))
                 .collect(),
-            labels: backend
-                .real_server_selector
-                .as_ref()
-                .map(|selector| selector.match_labels.clone()),
+            labels: selector.map(|selector| selector.match_labels.clone()),
             port: backend.port,
             weight: backend.weight,
-            families,
+            connection_limits: backend.connection_limits,
+            forwarding: backend.forwarding.clone(),
+            families: terms.families,
+            // With VIPs of both families a host that has an address of each would count twice.
+            mixed: forwarding.method == ForwardingMethod::TUN
+                && !terms.families.are_both()
+                && !terms.synchronised,
+            // Members that are listed do not drain: they are removed from the list.
+            drain: selector.map(|_| terms.drain.clone()),
+        };
+        let used = |pool: &Rc<Pool>| UsedPool {
+            backend: backend.name.clone(),
+            forwarding: forwarding.clone(),
+            pool: Rc::clone(pool),
         };
         if let Some(pool) = self.resolved.borrow().get(&source) {
-            return Ok(Rc::clone(pool));
+            return Ok(used(pool));
         }
         let mut pool = Pool {
             name: digest::of(&source)?,
             ..Pool::default()
         };
         let mut members = BTreeMap::new();
-        collect_servers(backend, families, &mut pool, &mut members);
+        collect_servers(backend, &source, &mut pool, &mut members);
         if let Some(labels) = &source.labels {
             for real_server in self.real_servers.select(namespace, labels) {
-                collect_real_server(backend, real_server, families, &mut pool, &mut members);
+                collect_real_server(&source, real_server, &mut pool, &mut members);
             }
         }
         pool.members = members.into_values().collect();
         let pool = Rc::new(pool);
-        self.resolved.borrow_mut().insert(source, Rc::clone(&pool));
-        Ok(pool)
+        let result = used(&pool);
+        self.resolved.borrow_mut().insert(source, pool);
+        Ok(result)
     }
 }
 
 type Members = BTreeMap<(IpAddr, i32), Member>;
 
-fn collect_servers(
-    backend: &BackendPool,
-    families: Families,
-    pool: &mut Pool,
-    members: &mut Members,
-) {
+fn collect_servers(backend: &BackendPool, source: &Source, pool: &mut Pool, members: &mut Members) {
     for server in &backend.servers {
         // The schema lets only addresses through.
         let Ok(address) = server.address.parse::<IpAddr>() else {
             continue;
         };
-        if !families.contain(&address) {
+        if !source.mixed && !source.families.contain(&address) {
             pool.foreign_server.get_or_insert(address);
             continue;
         }
         let port = if server.port == 0 {
-            backend.port
+            source.port
         } else {
             server.port
         };
-        let weight = server.weight.unwrap_or(backend.weight);
         let plan = MemberPlan {
             address: address.to_string(),
             port,
-            weight,
+            weight: server.weight.unwrap_or(source.weight),
             checked: true,
-            connection_limits: backend.connection_limits,
-            forwarding: backend.forwarding.clone(),
+            connection_limits: source.connection_limits,
+            forwarding: source.forwarding.clone(),
             drain: None,
         };
         members.entry((address, port)).or_insert_with(|| Member {
@@ -246,32 +318,25 @@ fn collect_servers(
 }
 
 fn collect_real_server(
-    backend: &BackendPool,
+    source: &Source,
     real_server: &Arc<ValidatedRealServer>,
-    families: Families,
     pool: &mut Pool,
     members: &mut Members,
 ) {
-    let weight = real_server.weight.unwrap_or(backend.weight);
-    let (weight, checked) = match real_server.admin_state {
-        RealServerAdminState::Enabled => (weight, true),
-        RealServerAdminState::Drain => (0, true),
-        RealServerAdminState::Maintenance => (0, false),
+    let weight = real_server.weight.unwrap_or(source.weight);
+    let (weight, checked, leaves) = match real_server.admin_state {
+        RealServerAdminState::Enabled => (weight, true, false),
+        RealServerAdminState::Drain => (0, true, true),
+        RealServerAdminState::Maintenance => (0, false, true),
         RealServerAdminState::Disabled => return,
     };
-    // One address of each family: the first that the node names.
-    let addresses: Vec<IpAddr> = [IpAddr::is_ipv4, IpAddr::is_ipv6]
-        .into_iter()
-        .filter_map(|family: fn(&IpAddr) -> bool| {
-            real_server.addresses.iter().copied().find(family)
-        })
-        .filter(|address| families.contain(address))
-        .collect();
+    let drain = real_server.drain.as_ref().or(source.drain.as_ref());
+    let addresses = addresses(source, real_server);
     if addresses.is_empty() {
         pool.wrong_family.push(real_server.key.clone());
     }
     for address in addresses {
-        let port = backend.port;
+        let port = source.port;
         if members.contains_key(&(address, port)) {
             pool.duplicates.push(real_server.key.clone());
             continue;
@@ -281,9 +346,11 @@ fn collect_real_server(
             port,
             weight,
             checked,
-            connection_limits: backend.connection_limits,
-            forwarding: backend.forwarding.clone(),
-            drain: None,
+            connection_limits: real_server
+                .connection_limits
+                .unwrap_or(source.connection_limits),
+            forwarding: source.forwarding.clone(),
+            drain: drain.filter(|_| leaves).cloned(),
         };
         let real_server = Some(Arc::clone(real_server));
         members.insert(
@@ -295,4 +362,19 @@ fn collect_real_server(
             },
         );
     }
+}
+
+/// One address of each family: the first that the node names.
+fn addresses(source: &Source, real_server: &ValidatedRealServer) -> Vec<IpAddr> {
+    let of_families: Vec<IpAddr> = [IpAddr::is_ipv4, IpAddr::is_ipv6]
+        .into_iter()
+        .filter_map(|family: fn(&IpAddr) -> bool| {
+            real_server.addresses.iter().copied().find(family)
+        })
+        .filter(|address| source.families.contain(address))
+        .collect();
+    if of_families.is_empty() && source.mixed {
+        return real_server.addresses.iter().copied().take(1).collect();
+    }
+    of_families
 }

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::jiff::Timestamp;
 use lvs_crds::v1alpha1::{
-    AdminState, BackendCount, ForwardingMethod, MemberPlan, ServicePlan, UnhealthyBackend,
-    VirtualService, VirtualServiceStatus,
+    AdminState, BackendCount, MemberPlan, ServicePlan, UnhealthyBackend, VirtualService,
+    VirtualServiceStatus,
     condition::{self, reason},
 };
 
-use super::validate::{ValidatedService, orphan_message};
+use super::{
+    pools::UsedPool,
+    validate::{ValidatedService, foreign_message, orphan_message},
+};
 use crate::{
     conditions::{Conditions, Finding, accepted, held},
     director_pair::{observe::PairReport, status::programmed},
@@ -128,7 +131,11 @@ pub fn status(
         let waiting = inputs.plans.content.waiting.get(&key);
         conditions.set(
             condition::BACKENDS_HEALTHY,
-            health(backends, unhealthy, waiting.into_iter().flatten()),
+            health(
+                backends,
+                unhealthy,
+                waiting.iter().flat_map(|waiting| &waiting.members),
+            ),
         );
     }
     summarize(&mut conditions, backends.as_ref());
@@ -213,15 +220,20 @@ fn acceptance(verdict: Option<&Result<ValidatedService, Rejection>>) -> Finding 
 }
 
 fn resolved(service: &ValidatedService, verdicts: &Verdicts) -> Finding {
-    let dr = service.object.spec.forwarding.method == ForwardingMethod::DR;
-    for (backend, pool) in service.object.spec.backends.iter().zip(&service.pools) {
-        let backend = &backend.name;
-        if let Some(real_server) = pool.wrong_family.first() {
+    for used in &service.pools {
+        let UsedPool {
+            backend,
+            forwarding,
+            pool,
+        } = used;
+        let foreign = pool.foreign_server.map(|server| server.to_string());
+        let wrong = pool.wrong_family.first();
+        if let Some(member) = foreign.or_else(|| wrong.map(|name| format!("RealServer {name}"))) {
             return Finding::no(
                 reason::MIXED_FAMILY,
                 format!(
-                    "spec.backends[{backend}]: RealServer {real_server} has no address of the \
-                     family of the VIPs and is left out"
+                    "{}; it is left out",
+                    foreign_message(service, used, &member)
                 ),
             );
         }
@@ -243,14 +255,14 @@ fn resolved(service: &ValidatedService, verdicts: &Verdicts) -> Finding {
                 let node = real_server.managed_node();
                 node.is_some_and(|node| verdicts.pairs.director_of.get(node) == Some(&service.pair))
             });
-        if let Some(real_server) = director.filter(|_| dr) {
+        if let Some(real_server) = director.filter(|_| forwarding.method.keeps_destination()) {
             return Finding::no(
                 REAL_SERVER_IS_DIRECTOR,
                 format!(
                     "spec.backends[{backend}]: RealServer {} is on a director of the same pair; \
-                     with forwarding DR the two directors would pass packets to and fro, so it gets \
-                     weight 0",
-                    real_server.key
+                     with forwarding {:?} the two directors would pass packets to and fro, so it \
+                     gets weight 0",
+                    real_server.key, forwarding.method
                 ),
             );
         }

@@ -1,17 +1,19 @@
 //! No client: what a virtual service must satisfy beside other objects. The rest is in the CRD's
 //! schema.
 
-use std::{collections::BTreeMap, net::IpAddr, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use kube::{Resource, ResourceExt};
 use lvs_crds::v1alpha1::{
-    AdminState, DirectorPair, ServicePlan, VirtualService, condition::reason,
+    AddressFamily, AdminState, BindAddresses, ConnectionSyncMode, DirectorPair, ForwardingMethod,
+    MarkPlan, ServicePlan, VirtualService, condition::reason,
 };
 
 use super::{
     claims::Claims,
-    dereference,
-    pools::{Families, Pool, Pools},
+    dereference, fallback,
+    marks::Allocator,
+    pools::{Families, Pools, Terms, UsedPool},
 };
 use crate::{
     director_pair::validate::PairVerdicts,
@@ -29,8 +31,14 @@ pub struct ValidatedService {
     pub pair: String,
     /// Its VIPs.
     pub addresses: Vec<IpAddr>,
+    /// Families of its VIPs, or of its mark where it has none.
+    pub families: Families,
+    /// Its firewall mark.
+    pub mark: Option<MarkPlan>,
     /// Its pools with their members, in the order of `spec.backends`.
-    pub pools: Vec<Rc<Pool>>,
+    pub pools: Vec<UsedPool>,
+    /// Whether its directors synchronise connections.
+    pub synchronised: bool,
     /// The object, for everything that needs no second look.
     pub object: Arc<VirtualService>,
 }
@@ -42,16 +50,30 @@ impl ValidatedService {
         self.object.spec.admin_state == AdminState::Disabled
     }
 
+    /// Whether a member with this address gets the packets to a VIP: it is of the same family, or a
+    /// tunnel carries the VIP's family in the other and the member has no VIP of its own.
+    #[must_use]
+    pub fn reaches(&self, used: &UsedPool, vip: &IpAddr, member: &IpAddr) -> bool {
+        vip.is_ipv4() == member.is_ipv4()
+            || (used.forwarding.method == ForwardingMethod::TUN && !self.families.contain(member))
+    }
+
     /// A VIP that no real server is of the family of, although there are some.
     #[must_use]
     pub fn orphan(&self) -> Option<&IpAddr> {
         let has_candidates = self
             .pools
             .iter()
-            .any(|pool| !pool.members.is_empty() || !pool.wrong_family.is_empty());
+            .any(|used| !used.pool.members.is_empty() || !used.pool.wrong_family.is_empty());
+        let serves = |used: &UsedPool, vip: &IpAddr| {
+            used.pool
+                .members
+                .iter()
+                .any(|member| self.reaches(used, vip, &member.address))
+        };
         self.addresses
             .iter()
-            .find(|vip| has_candidates && !self.pools.iter().any(|pool| pool.serves(vip)))
+            .find(|vip| has_candidates && !self.pools.iter().any(|used| serves(used, vip)))
     }
 }
 
@@ -72,6 +94,7 @@ pub fn validate_all(
     let pools = Pools::new(real_servers);
     let hosts = Hosts::new(world, real_servers);
     let mut claims = Claims::new(world, pairs);
+    let mut marks = Allocator::new(world, current);
     let mut verdicts = ServiceVerdicts::new();
     let (running, new): (Vec<_>, Vec<_>) = world
         .services
@@ -84,8 +107,14 @@ pub fn validate_all(
     let running = running.into_iter().map(|service| (service, true));
     for (service, is_running) in running.chain(new.into_iter().map(|service| (service, false))) {
         let pair = dereference::dereference(world, service).pair;
-        let hosts = (!is_running).then_some(&hosts);
-        let verdict = validate(service, pair, &pools, hosts, &claims)?;
+        let scene = Scene {
+            pools: &pools,
+            hosts: &hosts,
+            claims: &claims,
+            is_running,
+            pair_is_accepted: pair.is_some_and(|pair| pairs.accepted(&pair.name_any()).is_some()),
+        };
+        let verdict = validate(service, pair, &scene, &mut marks)?;
         if let Ok(validated) = &verdict {
             claims.claim(validated);
         }
@@ -94,42 +123,90 @@ pub fn validate_all(
     Ok(verdicts)
 }
 
-/// `hosts` is absent for a service that is running.
+/// What a virtual service is judged beside.
+struct Scene<'a> {
+    pools: &'a Pools<'a>,
+    hosts: &'a Hosts,
+    claims: &'a Claims,
+    /// Whether directors carry it already.
+    is_running: bool,
+    /// Whether the specification of its pair is the one that the directors carry.
+    pair_is_accepted: bool,
+}
+
+impl Scene<'_> {
+    /// A service that is running has its VIPs already.
+    fn check_hosts(&self, service: &ValidatedService) -> Result<(), Rejection> {
+        if self.is_running {
+            Ok(())
+        } else {
+            self.hosts.check(service)
+        }
+    }
+}
+
 fn validate(
     service: &Arc<VirtualService>,
     pair: Option<&DirectorPair>,
-    pools: &Pools<'_>,
-    hosts: Option<&Hosts>,
-    claims: &Claims,
+    scene: &Scene<'_>,
+    marks: &mut Allocator,
 ) -> Result<Result<ValidatedService, Rejection>, serde_json::Error> {
-    let addresses = match check_references(service, pair) {
-        Ok(addresses) => addresses,
+    let spec = &service.spec;
+    let (pair, addresses) = match check_references(service, pair, scene) {
+        Ok(found) => found,
         Err(rejection) => return Ok(Err(rejection)),
     };
-    let families = Families::of(&addresses);
+    let wanted = spec.frontend.firewall_mark.as_ref();
+    let mark = match wanted.map(|wanted| marks.allocate(service, wanted)) {
+        Some(Err(rejection)) => return Ok(Err(rejection)),
+        Some(Ok(mark)) => Some(mark),
+        None => None,
+    };
+    let families = mark
+        .as_ref()
+        .map_or_else(|| Families::of(&addresses), |mark| of_mark(mark.family));
+    let synchronised = pair.spec.connection_sync.mode == ConnectionSyncMode::Enabled;
+    let terms = Terms {
+        families,
+        forwarding: &spec.forwarding,
+        drain: &spec.drain,
+        synchronised,
+    };
     let namespace = service.namespace().unwrap_or_default();
     let mut resolved = Vec::new();
-    for backend in &service.spec.backends {
-        resolved.push(pools.resolve(&namespace, backend, families)?);
+    for backend in &spec.backends {
+        resolved.push(scene.pools.resolve(&namespace, backend, terms)?);
     }
     let validated = ValidatedService {
         key: key(&**service),
-        pair: service.spec.director_pair_ref.name.clone(),
+        pair: spec.director_pair_ref.name.clone(),
         addresses,
+        families,
+        mark,
         pools: resolved,
+        synchronised,
         object: Arc::clone(service),
     };
-    Ok(check_families(&validated, hosts.is_none())
-        .and_then(|()| hosts.map_or(Ok(()), |hosts| hosts.check(&validated)))
-        .and_then(|()| claims.check(&validated))
+    Ok(check_families(&validated, scene.is_running)
+        .and_then(|()| scene.check_hosts(&validated))
+        .and_then(|()| fallback::check(&validated, scene.is_running))
+        .and_then(|()| scene.claims.check(&validated))
         .map(|()| validated))
 }
 
+const fn of_mark(family: AddressFamily) -> Families {
+    Families {
+        ipv4: matches!(family, AddressFamily::IPv4),
+        ipv6: matches!(family, AddressFamily::IPv6),
+    }
+}
+
 /// Checks the pair and its instance, and reads the VIPs.
-fn check_references(
+fn check_references<'a>(
     service: &VirtualService,
-    pair: Option<&DirectorPair>,
-) -> Result<Vec<IpAddr>, Rejection> {
+    pair: Option<&'a DirectorPair>,
+    scene: &Scene<'_>,
+) -> Result<(&'a DirectorPair, Vec<IpAddr>), Rejection> {
     let spec = &service.spec;
     let name = &spec.director_pair_ref.name;
     let Some(pair) = pair else {
@@ -167,36 +244,35 @@ fn check_references(
                 format!("spec.frontend.addresses: {text:?} is not an IPv4 or IPv6 address"),
             ));
         };
-        if address.is_ipv6() && pair.spec.vrrp.version != 3 {
+        // A pair that turns to version 2 is refused itself while a service has an IPv6 VIP.
+        let judged = scene.pair_is_accepted || !scene.is_running;
+        let by_vrrp = spec.frontend.bind_addresses == BindAddresses::Managed;
+        if address.is_ipv6() && pair.spec.vrrp.version != 3 && judged && by_vrrp {
             return Err(Rejection::new(
                 reason::IPV6_NEEDS_VERSION_3,
                 format!(
                     "spec.frontend.addresses: {text} is IPv6, and DirectorPair {name} speaks VRRP \
-                     version {}, which carries IPv4 only; set spec.vrrp.version of the pair to 3",
+                     version {}, which carries IPv4 only; set spec.vrrp.version of the pair to 3, or \
+                     bindAddresses to External",
                     pair.spec.vrrp.version
                 ),
             ));
         }
         addresses.push(address);
     }
-    Ok(addresses)
+    Ok((pair, addresses))
 }
 
 /// DR and NAT keep the address family, so every VIP needs members of its own.
 fn check_families(service: &ValidatedService, is_running: bool) -> Result<(), Rejection> {
-    let method = service.object.spec.forwarding.method;
-    for (backend, pool) in service.object.spec.backends.iter().zip(&service.pools) {
-        if let Some(server) = pool.foreign_server {
-            let vips = &service.object.spec.frontend.addresses;
+    for used in &service.pools {
+        // A tunnel that runs loses such a server when its pair begins to synchronise. To reject it
+        // would keep the server, and with it the kernel from synchronising.
+        let removed = is_running && used.forwarding.method == ForwardingMethod::TUN;
+        if let Some(server) = used.pool.foreign_server.filter(|_| !removed) {
             return Err(Rejection::new(
                 reason::MIXED_FAMILY,
-                format!(
-                    "spec.backends[{}].servers: {server} is of another address family than {} in \
-                     spec.frontend.addresses; forwarding {method:?} needs IPv4 behind IPv4 and IPv6 \
-                     behind IPv6",
-                    backend.name,
-                    vips.join(", ")
-                ),
+                foreign_message(service, used, &server.to_string()),
             ));
         }
     }
@@ -211,13 +287,52 @@ fn check_families(service: &ValidatedService, is_running: bool) -> Result<(), Re
     }
 }
 
+/// What is wrong with a member of a family that no VIP has.
+pub(super) fn foreign_message(service: &ValidatedService, used: &UsedPool, member: &str) -> String {
+    let backend = &used.backend;
+    let method = used.forwarding.method;
+    let frontend = &service.object.spec.frontend;
+    let vips = if frontend.addresses.is_empty() {
+        "spec.frontend.firewallMark.family".to_owned()
+    } else {
+        format!(
+            "{} in spec.frontend.addresses",
+            frontend.addresses.join(", ")
+        )
+    };
+    let remedy = remedy(service, used);
+    format!(
+        "spec.backends[{backend}]: {member} is of another address family than {vips}; forwarding \
+         {method:?} {remedy}"
+    )
+}
+
 /// What is wrong with a VIP that no real server is of the family of.
 pub(super) fn orphan_message(service: &ValidatedService, vip: &IpAddr) -> String {
     let method = service.object.spec.forwarding.method;
+    let remedy = service
+        .pools
+        .first()
+        .map(|used| remedy(service, used))
+        .unwrap_or_default();
     format!(
         "spec.frontend.addresses: no real server in spec.backends is of the address family of {vip}; \
-         forwarding {method:?} needs IPv4 behind IPv4 and IPv6 behind IPv6"
+         forwarding {method:?} {remedy}"
     )
+}
+
+fn remedy(service: &ValidatedService, used: &UsedPool) -> &'static str {
+    match used.forwarding.method {
+        ForwardingMethod::TUN if service.families.are_both() => {
+            "sends VIPs of both families to members of their own; use a VirtualService for each family"
+        }
+        ForwardingMethod::TUN if service.synchronised => {
+            "could cross families, but the kernel allows that only without connection \
+             synchronisation; set connectionSync.mode of the DirectorPair to Disabled, or use real \
+             servers of the same family"
+        }
+        _ => "needs IPv4 behind IPv4 and IPv6 behind IPv6",
+    }
 }
 
 /// Addresses that are hosts' own and can be no VIP.
@@ -247,12 +362,15 @@ impl Hosts {
             service
                 .pools
                 .iter()
-                .flat_map(|pool| &pool.members)
+                .flat_map(|used| &used.pool.members)
                 .any(|member| member.address == **vip)
         };
+        // A VIP that somebody else binds may well be a host's own address, but not a real server's.
+        let by_vrrp = service.object.spec.frontend.bind_addresses == BindAddresses::Managed;
         let found = service
             .addresses
             .iter()
+            .filter(|_| by_vrrp)
             .find_map(|vip| self.0.get(vip).map(|host| (vip, host.clone())))
             .or_else(|| {
                 let vip = service.addresses.iter().find(own)?;
@@ -296,7 +414,21 @@ fn is_running(service: &VirtualService, current: &Current<'_>) -> bool {
             && spec.frontend.ports.iter().all(|port| {
                 plan.ports
                     .iter()
-                    .any(|other| other.port == port.port && other.protocol == port.protocol)
+                    .any(|other| other.range() == port.range() && other.protocol == port.protocol)
             })
+            && (spec.frontend.bind_addresses == plan.bind_addresses
+                || plan.bind_addresses == BindAddresses::Managed)
+            && has_mark(service, plan)
     })
+}
+
+/// Whether a plan has the mark that the object asks for.
+fn has_mark(service: &VirtualService, plan: &ServicePlan) -> bool {
+    match (&service.spec.frontend.firewall_mark, &plan.firewall_mark) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wanted), Some(has)) => {
+            wanted.family == has.family && wanted.mark.is_none_or(|mark| mark == has.mark)
+        }
+    }
 }

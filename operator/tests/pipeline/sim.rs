@@ -9,8 +9,9 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 use lvs_crds::v1alpha1::{
-    DirectorPair, InstanceReport, MemberPlan, NodePlan, NodePlanStatus, PlanSlice, PlanSliceSpec,
-    RealServer, RouterState, ServicePlan, UnhealthyServer, VirtualService, condition,
+    DirectorPair, DrainingServer, InstanceReport, KernelReport, MemberPlan, NodePlan,
+    NodePlanStatus, PlanSlice, PlanSliceSpec, RealServer, RouterState, ServicePlan, ServiceProblem,
+    UnhealthyServer, VirtualService, condition,
 };
 use lvs_operator::{
     decision::{Decision, Memory, Settings, StatusWrite, decide},
@@ -33,6 +34,16 @@ pub(crate) struct Sim {
     pub(crate) events: Vec<String>,
     /// Checks that fail, as the Active Routers see them.
     pub(crate) unhealthy: Vec<UnhealthyServer>,
+    /// Virtual services that a node cannot carry out, by node.
+    pub(crate) problems: BTreeMap<String, Vec<ServiceProblem>>,
+    /// Virtual services without a quorum, as the Active Routers see them.
+    pub(crate) without_quorum: Vec<String>,
+    /// Members that are leaving, by node.
+    pub(crate) draining: BTreeMap<String, Vec<DrainingServer>>,
+    /// How many members are leaving beyond the list, by node.
+    pub(crate) draining_unlisted: BTreeMap<String, i32>,
+    /// Modules that a kernel lacks, by node.
+    pub(crate) missing_modules: BTreeMap<String, Vec<String>>,
     /// Node of the Active Router; the first director where absent.
     pub(crate) active: Option<String>,
     created: i64,
@@ -50,6 +61,11 @@ impl Sim {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             events: Vec::new(),
             unhealthy: Vec::new(),
+            problems: BTreeMap::new(),
+            without_quorum: Vec::new(),
+            draining: BTreeMap::new(),
+            draining_unlisted: BTreeMap::new(),
+            missing_modules: BTreeMap::new(),
             active: None,
             created: 0,
         };
@@ -217,6 +233,7 @@ impl Sim {
         }
         let active = self.active.as_deref().unwrap_or("lb-1") == node;
         let instances = plan.spec.director.iter().flat_map(|role| &role.instances);
+        let draining = self.draining.get(node).cloned().unwrap_or_default();
         plan.status = Some(NodePlanStatus {
             observed_generation: generation,
             applied_revision: Some(plan.spec.revision.clone()),
@@ -237,6 +254,20 @@ impl Sim {
                 Vec::new()
             },
             unhealthy_count: 0,
+            service_problems: self.problems.get(node).cloned().unwrap_or_default(),
+            without_quorum: if active {
+                self.without_quorum.clone()
+            } else {
+                Vec::new()
+            },
+            draining_count: i32::try_from(draining.len()).unwrap()
+                + self.draining_unlisted.get(node).copied().unwrap_or(0),
+            draining,
+            kernel: Some(KernelReport {
+                release: "6.1.176".to_owned(),
+                ipvs_version: Some("1.2.1".to_owned()),
+                missing_modules: self.missing_modules.get(node).cloned().unwrap_or_default(),
+            }),
             conditions: types
                 .into_iter()
                 .map(|type_| Condition {
