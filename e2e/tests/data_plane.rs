@@ -17,6 +17,8 @@ use lvs_e2e::cluster::PERSISTENCE;
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 
+#[path = "data_plane/associations.rs"]
+mod associations;
 #[path = "data_plane/changes.rs"]
 mod changes;
 #[path = "data_plane/clients.rs"]
@@ -80,6 +82,10 @@ fn main() -> ExitCode {
                 schedulers::unsupported,
             ),
             ("datagrams_reach_every_server", datagrams::reach),
+            (
+                "associations_of_sctp_reach_every_server",
+                associations::reach,
+            ),
             (
                 "ipvsadm_shows_what_is_declared_and_measured",
                 ipvsadm::shows,

@@ -12,13 +12,14 @@ use rustix::net;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 /// Longest line that a client may send, in octets.
 const MAX_LINE: u64 = 8192;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted. With fewer, many that are opened at once meet SYN cookies; and when a
+/// client's acknowledgement of a cookie is lost, it waits in vain for a server that speaks first.
+const BACKLOG: i32 = 4096;
 
 /// Longest answer of [`Protocol::Http`] and [`Protocol::Udp`], in octets.
 const MAX_ANSWER: usize = 16 << 20;
@@ -95,7 +96,7 @@ pub async fn serve(
         let listener = if protocol == Protocol::Sctp {
             associations(*address)
         } else {
-            TcpListener::bind(address).await
+            streams(*address)
         };
         servers.spawn(accept(listener.with_context(cannot)?, name, protocol));
     }
@@ -112,6 +113,18 @@ fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket(address, net::SocketType::DGRAM, None)?;
     bind_early(&socket, address)?;
     UdpSocket::from_std(socket.into())
+}
+
+/// A listener whose backlog is deeper than the runtime's own.
+fn streams(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG.unsigned_abs())
 }
 
 /// A listener for associations of SCTP. Bound to one address, which the host may get later, it tells a client of

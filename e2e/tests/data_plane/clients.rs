@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::Cluster;
@@ -55,9 +56,12 @@ pub(crate) fn sources(cluster: &Cluster) -> Result<Vec<IpAddr>> {
 
 fn load(target: &str, requests: u64) -> Result<Traffic> {
     let target: SocketAddr = target.parse()?;
-    Ok(Traffic::http(target)
+    let mut load = Traffic::http(target)
         .load(Load::Concurrency(1))
-        .requests(requests))
+        .requests(requests);
+    // Who answers matters here, not how fast.
+    load.connect_timeout = Duration::from_secs(5);
+    Ok(load)
 }
 
 fn count(cluster: &Cluster, client: &str, load: Traffic) -> Result<BTreeMap<String, usize>> {

@@ -53,6 +53,7 @@ fn table(cluster: &Cluster) -> Result<()> {
     ensure!(
         services
             == [
+                "SCTP 192.168.159.112:9",
                 "TCP 192.168.159.110:443",
                 "TCP 192.168.159.110:80",
                 "TCP 192.168.159.111:0",
@@ -71,7 +72,14 @@ fn table(cluster: &Cluster) -> Result<()> {
             );
         }
     }
-    for name in ["shop", "anything", "plain", "echo", "datagrams"] {
+    for name in [
+        "shop",
+        "anything",
+        "plain",
+        "echo",
+        "datagrams",
+        "associations",
+    ] {
         let service = cluster.kubectl.json(&["get", "virtualservice", name])?;
         let count = &service["status"]["backends"];
         ensure!(count["up"] == 2 && count["total"] == 2, "{name}: {count}");
