@@ -14,7 +14,8 @@ use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::task::spawn_blocking;
 
 use crate::bundle::PlanBundle;
 use crate::heartbeat::Heartbeat;
@@ -37,6 +38,8 @@ pub struct Admin {
     pub report: watch::Receiver<Report>,
     /// Metrics.
     pub registry: Arc<Registry>,
+    /// Held while metrics are read: many who ask take one thread.
+    pub reading: Arc<Mutex<()>>,
     /// Recent operations.
     pub ops: OpLog,
 }
@@ -79,9 +82,16 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &admin.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+    let turn = Arc::clone(&admin.reading).lock_owned().await;
+    // The kernel's counters are among them, and those of a large table take their time.
+    let encoded = spawn_blocking(move || {
+        let _turn = turn;
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &admin.registry).map(|()| text)
+    });
+    match encoded.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -137,6 +147,7 @@ mod tests {
             bundle: bundles,
             report: reports,
             registry: Arc::default(),
+            reading: Arc::default(),
             ops: ops.clone(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

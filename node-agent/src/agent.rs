@@ -34,6 +34,7 @@ use crate::plan::members::MemberKey;
 use crate::plan::services::Services;
 use crate::report::{Drift, Report};
 use crate::secrets::Secrets;
+use crate::statistics::Names;
 use crate::vrrp::{VrrpHandle, VrrpPlan, VrrpReport};
 use kernel::Kernel;
 
@@ -75,6 +76,8 @@ pub struct Outputs {
     pub ops: OpLog,
     /// Counters.
     pub metrics: Metrics,
+    /// What the statistics are about.
+    pub names: watch::Sender<Arc<Names>>,
     /// Sign of life.
     pub heartbeat: Heartbeat,
 }

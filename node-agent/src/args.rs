@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
+use crate::statistics::Level;
+
 /// Makes this node's kernel equal to its plan: IPVS, VIPs, VRRP, health checks.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "lvs-node-agent", version, about)]
@@ -29,6 +31,15 @@ pub struct Args {
     /// Where health, metrics and recent operations are served.
     #[arg(long, env = "ADMIN_ADDRESS", default_value = "127.0.0.1:9809")]
     pub admin_address: SocketAddr,
+
+    /// Of what the metrics have statistics.
+    #[arg(long, env = "STATISTICS_LEVEL", value_enum, default_value_t = Level::RealServers)]
+    pub statistics_level: Level,
+
+    /// How many series of statistics there may be. Real servers that would exceed it are left out, and then virtual
+    /// services.
+    #[arg(long, env = "STATISTICS_MAXIMUM_SERIES", default_value_t = 10_000)]
+    pub statistics_maximum_series: u32,
 
     /// Format of the log on standard error.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]

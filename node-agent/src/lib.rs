@@ -23,6 +23,7 @@ pub mod report;
 pub mod reporter;
 pub mod secrets;
 pub mod source;
+pub mod statistics;
 pub mod store;
 pub mod supervisor;
 pub mod vrrp;

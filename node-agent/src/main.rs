@@ -21,6 +21,7 @@ use lvs_node_agent::reporter;
 use lvs_node_agent::reporter::notice::Notice;
 use lvs_node_agent::secrets::{self, Keeper};
 use lvs_node_agent::source::{self, PlanSender, Plans};
+use lvs_node_agent::statistics::{Limits, Statistics};
 use lvs_node_agent::store::Store;
 use lvs_node_agent::supervisor;
 use lvs_node_agent::vrrp::journal::Journal;
@@ -129,6 +130,12 @@ async fn work(
     let mut registry = Registry::default();
     registry.register_collector(Box::new(vrrp.metrics()));
     let metrics = Metrics::register(&mut registry);
+    let (names, balanced) = watch::channel(Arc::default());
+    let limits = Limits {
+        level: args.statistics_level,
+        maximum_series: usize::try_from(args.statistics_maximum_series).unwrap_or(usize::MAX),
+    };
+    registry.register_collector(Box::new(Statistics::new(limits, balanced)));
     let ops = OpLog::default();
     let heartbeat = Heartbeat::new(Instant::now());
     let journal = Journal {
@@ -144,6 +151,7 @@ async fn work(
         bundle: plans.bundle.clone(),
         report: reported.clone(),
         registry: Arc::new(registry),
+        reading: Arc::default(),
         ops: ops.clone(),
     };
     let admin_address = args.admin_address;
@@ -170,6 +178,7 @@ async fn work(
         drifts,
         ops,
         metrics,
+        names,
         heartbeat,
     };
     let agent = Agent::new(&settings, inputs, outputs).context("cannot start the loop")?;

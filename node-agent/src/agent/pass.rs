@@ -22,6 +22,7 @@ use crate::plan::vrrp::{Surroundings, planned_vips};
 use crate::plan::{self, Plan, Problem};
 use crate::report::Report;
 use crate::report::compose::{Outcome, report};
+use crate::statistics::Names;
 use crate::vrrp::VrrpPlan;
 
 /// Rounds of one pass: change, then look whether it is as planned. More are needed only while
@@ -171,6 +172,8 @@ impl Agent {
             return;
         }
         self.services = services;
+        let names = Names::of(&self.services);
+        self.outputs.names.send_replace(Arc::new(names));
         let kernel = observed.table.as_deref().cloned().unwrap_or_default();
         let targets = members::targets(&self.services, &kernel);
         self.initially_up = targets
