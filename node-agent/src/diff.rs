@@ -1,14 +1,15 @@
 //! What has to change: `Plan × Observed → ordered ops`. Pure.
 //!
-//! The order is a contract. Before the VIPs are handed to VRRP: sysctls, then a real server's VIPs;
-//! IPVS services and destinations are added, then changed; daemons are started. After it: IPVS
-//! destinations and services are deleted, daemons stopped, a real server's VIPs deleted, and
-//! sysctls put back. So nothing is announced that is not served, and no pool is empty in between.
+//! The order is a contract. Before the VIPs are handed to VRRP: sysctls, then a real server's VIPs,
+//! then its tunnels; IPVS services and destinations are added, then changed; daemons are started. After it: IPVS
+//! destinations and services are deleted, daemons stopped, a real server's tunnels closed and its
+//! VIPs deleted, and sysctls put back. So nothing is announced that is not served, and no pool is empty in between.
 
 pub mod addresses;
 pub mod daemons;
 pub mod ipvs;
 pub mod sysctls;
+pub mod tunnels;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -56,6 +57,7 @@ pub fn diff(
     let mut diff = Diff::default();
     sysctls::set(plan, observed, &mut diff);
     addresses::add(plan, observed, &mut diff);
+    tunnels::open(plan, observed, &mut diff);
     ipvs::add_and_set(plan, observed, &mut diff);
     daemons::start(plan, observed, ownership, &mut diff);
 
@@ -63,6 +65,7 @@ pub fn diff(
     // While traffic still comes to a VIP that is to go, all that serves it stays.
     if diff.held.is_empty() {
         daemons::stop(plan, observed, ownership, &mut diff);
+        tunnels::close(plan, observed, ownership, &mut diff);
         addresses::delete(plan, observed, ownership, &mut diff);
         sysctls::put_back(plan, observed, ownership, &mut diff);
     }

@@ -24,6 +24,8 @@ pub struct Interface {
     pub name: String,
     /// `IFF_LOOPBACK`.
     pub is_loopback: bool,
+    /// `IFF_UP`: somebody has set it up, which does not mean that it has a carrier.
+    pub is_up: bool,
     /// Addresses, in the kernel's order.
     pub addresses: Vec<InterfaceAddress>,
 }

@@ -25,6 +25,7 @@ pub(crate) fn facts(eth0: &[&str]) -> NodeFacts {
         index,
         name: name.to_owned(),
         is_loopback: name == "lo",
+        is_up: true,
         addresses,
     };
     let interfaces = [
@@ -105,5 +106,25 @@ pub(crate) fn real_server(vips: &[&str]) -> PlanBundle {
         plan: serde_json::from_value(plan).expect("a plan"),
         generation: 1,
         slices: BTreeMap::new(),
+    }
+}
+
+/// The same with tunnels that end there.
+pub(crate) fn tunnel_server(vips: &[&str], tunnels: &Value) -> PlanBundle {
+    let mut bundle = real_server(vips);
+    if let Some(role) = &mut bundle.plan.real_server {
+        role.tunnels = serde_json::from_value(tunnels.clone()).expect("tunnels");
+    }
+    bundle
+}
+
+/// A device without addresses.
+pub(crate) fn device(index: u32, name: &str, is_up: bool) -> Interface {
+    Interface {
+        index,
+        name: name.to_owned(),
+        is_loopback: false,
+        is_up,
+        addresses: Vec::new(),
     }
 }

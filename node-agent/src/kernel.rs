@@ -1,7 +1,9 @@
 //! Thin shells around what the kernel offers. They decide nothing.
 
+pub mod fou;
 pub mod ipvs;
 pub mod lookout;
+pub mod modules;
 pub mod network;
 pub mod nlmon;
 mod pace;

@@ -1,11 +1,13 @@
 //! What was found in the kernel, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lvs_ipvs::{SyncDaemon, Table};
 
 use crate::facts::NodeFacts;
+use crate::kernel::fou::{FouKind, FouPort};
+use crate::kernel::modules::Module;
 use crate::kernel::sysctls::Sysctl;
 
 /// The part of the kernel's state that a plan is compared with.
@@ -19,4 +21,8 @@ pub struct Observed {
     pub daemons: Vec<SyncDaemon>,
     /// Values of the sysctls that are planned or recorded. One that does not exist is missing.
     pub sysctls: BTreeMap<Sysctl, String>,
+    /// UDP ports whose packets carry others; `None` while the kernel has no FOU, or nobody needs it.
+    pub fou_ports: Option<BTreeMap<FouPort, FouKind>>,
+    /// Modules that the kernel could not load when it was asked to last.
+    pub missing_modules: BTreeSet<Module>,
 }

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use lvs_crds::v1alpha1::AddressFamily;
+
+use crate::kernel::fou::FouPort;
+use crate::kernel::modules::Module;
 use crate::kernel::sysctls::Sysctl;
 
 /// One change of the kernel. Its [`Display`](fmt::Display) reads like the command that does the
@@ -20,6 +24,14 @@ pub enum Op {
     AddAddress(LoopbackVip),
     /// Deletes a VIP from an interface of a real server.
     DeleteAddress(LoopbackVip),
+    /// Has the kernel load a module.
+    LoadModule(Module),
+    /// Sets a link up or down.
+    SetLink(LinkState),
+    /// Takes GUE packets from a UDP port.
+    AddFouPort(FouPort),
+    /// Takes no more packets from a UDP port.
+    DeleteFouPort(FouPort),
     /// Changes the IPVS table or its synchronisation daemons.
     Ipvs(lvs_ipvs::Command),
 }
@@ -37,6 +49,17 @@ pub struct LoopbackVip {
     pub interface_name: String,
 }
 
+/// A link as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkState {
+    /// Index of the link.
+    pub index: u32,
+    /// Name of the link.
+    pub name: String,
+    /// Whether it is to be up.
+    pub is_up: bool,
+}
+
 impl Op {
     /// Kind of change, the label of the metric that counts them.
     #[must_use]
@@ -46,6 +69,10 @@ impl Op {
             Self::SetSysctl { .. } => "set_sysctl",
             Self::AddAddress(_) => "add_address",
             Self::DeleteAddress(_) => "delete_address",
+            Self::LoadModule(_) => "load_module",
+            Self::SetLink(_) => "set_link",
+            Self::AddFouPort(_) => "add_fou_port",
+            Self::DeleteFouPort(_) => "delete_fou_port",
             Self::Ipvs(command) => match command {
                 Command::AddService(_) => "add_service",
                 Command::SetService(_) => "set_service",
@@ -68,8 +95,22 @@ impl fmt::Display for Op {
             Self::SetSysctl { sysctl, value } => write!(f, "sysctl {sysctl}={value}"),
             Self::AddAddress(vip) => write!(f, "ip addr add {vip}"),
             Self::DeleteAddress(vip) => write!(f, "ip addr del {vip}"),
+            Self::LoadModule(module) => write!(f, "modprobe {module}"),
+            Self::SetLink(link) => {
+                let state = if link.is_up { "up" } else { "down" };
+                write!(f, "ip link set {} {state}", link.name)
+            }
+            Self::AddFouPort(port) => write!(f, "{} fou add {port} gue", ip(port.outer)),
+            Self::DeleteFouPort(port) => write!(f, "{} fou del {port}", ip(port.outer)),
             Self::Ipvs(command) => command.fmt(f),
         }
+    }
+}
+
+const fn ip(family: AddressFamily) -> &'static str {
+    match family {
+        AddressFamily::IPv4 => "ip",
+        AddressFamily::IPv6 => "ip -6",
     }
 }
 

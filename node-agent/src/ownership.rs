@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use lvs_crds::v1alpha1::AddressFamily;
 use lvs_ipvs::{Protocol, ServiceKey, SyncRole};
 use serde::{Deserialize, Serialize};
 
 use crate::diff::Diff;
+use crate::diff::tunnels::is_used;
+use crate::kernel::fou::FouPort;
 use crate::kernel::sysctls::Sysctl;
 use crate::observe::Observed;
 use crate::op::{LoopbackVip, Op};
@@ -22,6 +25,8 @@ pub struct Ownership {
     services: BTreeSet<OwnedService>,
     addresses: BTreeSet<OwnedAddress>,
     sysctls: Vec<RecordedSysctl>,
+    links: BTreeSet<String>,
+    fou_ports: BTreeSet<OwnedPort>,
     runs_master_daemon: bool,
     runs_backup_daemon: bool,
 }
@@ -37,6 +42,12 @@ struct OwnedService {
 struct OwnedAddress {
     address: IpAddr,
     interface: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct OwnedPort {
+    outer: AddressFamily,
+    port: u16,
 }
 
 /// A sysctl that was changed.
@@ -108,6 +119,19 @@ impl Ownership {
         &self.sysctls
     }
 
+    /// Names of the links that were set up.
+    pub fn links(&self) -> impl Iterator<Item = &str> {
+        self.links.iter().map(String::as_str)
+    }
+
+    /// The UDP ports of GUE that were added.
+    pub fn fou_ports(&self) -> impl Iterator<Item = FouPort> {
+        self.fou_ports.iter().map(|owned| FouPort {
+            outer: owned.outer,
+            port: owned.port,
+        })
+    }
+
     /// Whether the daemon of that role is ours.
     #[must_use]
     pub const fn has_daemon(&self, role: SyncRole) -> bool {
@@ -132,6 +156,15 @@ impl Ownership {
             match op {
                 Op::AddAddress(vip) => {
                     self.addresses.insert(owned_address(vip));
+                }
+                Op::SetLink(link) if link.is_up => {
+                    self.links.insert(link.name.clone());
+                }
+                Op::AddFouPort(FouPort { outer, port }) => {
+                    self.fou_ports.insert(OwnedPort {
+                        outer: *outer,
+                        port: *port,
+                    });
                 }
                 Op::Ipvs(lvs_ipvs::Command::StartDaemon(daemon)) => {
                     self.set_daemon(daemon.role, true);
@@ -187,6 +220,7 @@ impl Ownership {
                 .flat_map(|interface| &interface.addresses)
                 .any(|address| address.address == owned.address && address.is_permanent)
         });
+        self.settle_tunnels(plan, observed);
         let planned = plan.sysctls();
         let is_unknown = plan.real_server.is_none();
         self.sysctls.retain(|recorded| {
@@ -195,6 +229,31 @@ impl Ownership {
                 || observed.sysctls.get(&recorded.sysctl).is_some_and(|value| {
                     *value == recorded.ours && recorded.ours != recorded.original
                 })
+        });
+    }
+
+    fn settle_tunnels(&mut self, plan: &Plan, observed: &Observed) {
+        let Some(real_server) = &plan.real_server else {
+            return;
+        };
+        let tunnels = &real_server.tunnels;
+        let links = std::mem::take(&mut self.links);
+        self.links = links
+            .into_iter()
+            .filter(|name| {
+                let interface = observed.facts.named(name);
+                let is_ours = interface.is_ok_and(|link| link.is_up && !is_used(link, self));
+                tunnels.devices.contains_key(name) || is_ours
+            })
+            .collect();
+        let there = observed.fou_ports.as_ref();
+        self.fou_ports.retain(|owned| {
+            let port = FouPort {
+                outer: owned.outer,
+                port: owned.port,
+            };
+            tunnels.fou_ports.contains(&port)
+                || there.is_some_and(|ports| ports.contains_key(&port))
         });
     }
 

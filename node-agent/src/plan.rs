@@ -79,6 +79,16 @@ impl Problem {
         }
     }
 
+    /// The kernel lacks something; the message names the module and says how to get it.
+    #[must_use]
+    pub const fn unsupported(message: String) -> Self {
+        Self {
+            reason: reason::UNSUPPORTED_BY_KERNEL,
+            message,
+            instance: None,
+        }
+    }
+
     /// The node lacks something.
     #[must_use]
     pub const fn of_node(message: String) -> Self {
@@ -102,6 +112,9 @@ pub fn plan(
     let mut problems = services.problems.clone();
     let daemons = daemons::plan(bundle.plan.director.as_ref(), facts);
     let real_server = real_server::plan(bundle.plan.real_server.as_ref(), facts);
+    if let Ok(real_server) = &real_server {
+        problems.extend(real_server.tunnels.problems.iter().cloned());
+    }
     Plan {
         services: ipvs::table(services, is_up),
         untouched: services.untouched.keys().copied().collect(),

@@ -31,6 +31,26 @@ impl Agent {
                     is_safe_to_add &= written.is_ok();
                     written.map_err(|error| error.to_string())
                 }
+                Op::LoadModule(module) => {
+                    self.kernel.load(*module).map_err(|errno| errno.to_string())
+                }
+                Op::SetLink(link) => match self.kernel.network() {
+                    Some(network) => network
+                        .set_link(link)
+                        .await
+                        .map_err(|error| error.to_string()),
+                    None => Err("no rtnetlink socket".to_owned()),
+                },
+                Op::AddFouPort(port) => {
+                    let fou = self.kernel.fou();
+                    fou.and_then(|fou| fou.add(*port))
+                        .map_err(|error| error.to_string())
+                }
+                Op::DeleteFouPort(port) => {
+                    let fou = self.kernel.fou();
+                    fou.and_then(|fou| fou.delete(*port))
+                        .map_err(|error| error.to_string())
+                }
                 Op::AddAddress(_) if !is_safe_to_add => {
                     Err("not tried: a sysctl before it could not be set".to_owned())
                 }
@@ -43,7 +63,11 @@ impl Agent {
                     None => Err("no rtnetlink socket".to_owned()),
                 },
             };
-            failures.extend(self.record(op, result));
+            let failure = self.record(op, result);
+            // The next round finds that the module is missing, and says what that means.
+            if !matches!(op, Op::LoadModule(_)) {
+                failures.extend(failure);
+            }
             rest = after;
         }
         failures

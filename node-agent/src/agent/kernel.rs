@@ -1,14 +1,16 @@
 //! The kernel as the loop sees it: everything that can be observed, and one way to change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use crate::facts::NodeFacts;
+use crate::kernel::fou::{Fou, FouError};
 use crate::kernel::ipvs::Ipvs;
 use crate::kernel::lookout::{Expected, TableWatch, Way};
+use crate::kernel::modules::Module;
 use crate::kernel::network::{Network, NetworkError, Notices};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
 use crate::observe::Observed;
@@ -21,6 +23,8 @@ pub(super) struct Kernel {
     pub(super) ipvs: Ipvs,
     pub(super) sysctls: Sysctls,
     network: Option<Network>,
+    fou: Option<Fou>,
+    missing_modules: BTreeSet<Module>,
     watches_ipvs: bool,
 }
 
@@ -33,6 +37,9 @@ pub(super) enum ObserveError {
     /// The IPVS table.
     #[error(transparent)]
     Ipvs(#[from] lvs_ipvs::Error),
+    /// UDP ports of GUE.
+    #[error("UDP ports of GUE: {0}")]
+    Fou(#[from] FouError),
     /// A sysctl.
     #[error("cannot read sysctl {0}: {1}")]
     Sysctl(Sysctl, #[source] io::Error),
@@ -44,6 +51,8 @@ impl Kernel {
             ipvs: Ipvs::new(table_watch),
             sysctls: Sysctls::new(proc_sys_net),
             network: None,
+            fou: None,
+            missing_modules: BTreeSet::new(),
             watches_ipvs: false,
         }
     }
@@ -97,7 +106,48 @@ impl Kernel {
         Ok(values)
     }
 
-    /// The connection for changes of addresses.
+    /// Reads what the ends of tunnels need, as far as any are planned or recorded.
+    pub(super) fn observe_tunnels(
+        &mut self,
+        plan: &Plan,
+        ownership: &Ownership,
+        observed: &mut Observed,
+    ) -> Result<(), FouError> {
+        let tunnels = plan.real_server.as_ref().map(|plan| &plan.tunnels);
+        let is_planned = tunnels.is_some_and(|tunnels| !tunnels.fou_ports.is_empty());
+        if is_planned || ownership.fou_ports().next().is_some() {
+            observed.fou_ports = match self.fou().and_then(Fou::ports) {
+                Ok(ports) => Some(ports),
+                Err(FouError::NoFamily) => None,
+                Err(error) => {
+                    self.fou = None;
+                    return Err(error);
+                }
+            };
+        }
+        observed.missing_modules.clone_from(&self.missing_modules);
+        Ok(())
+    }
+
+    /// The connection for changes of the UDP ports of GUE.
+    pub(super) fn fou(&mut self) -> Result<&mut Fou, FouError> {
+        let fou = match self.fou.take() {
+            Some(fou) => fou,
+            None => Fou::connect()?,
+        };
+        Ok(self.fou.insert(fou))
+    }
+
+    /// Has a module loaded, and remembers if that is not possible.
+    pub(super) fn load(&mut self, module: Module) -> Result<(), nix::errno::Errno> {
+        let loaded = module.load();
+        if loaded.is_err() {
+            self.missing_modules.insert(module);
+        }
+        loaded
+    }
+
+    /// The connection for changes of links and addresses.
     pub(super) fn network(&self) -> Option<&Network> {
         self.network.as_ref()
     }
@@ -140,5 +190,8 @@ impl Kernel {
     /// Reads anew in the next pass what is too old to be relied on.
     pub(super) fn expire(&mut self, now: Instant) {
         self.ipvs.expire(now);
+        // The family gets another number when its module is loaded again.
+        self.fou = None;
+        self.missing_modules.clear();
     }
 }

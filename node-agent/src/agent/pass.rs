@@ -102,6 +102,8 @@ impl Agent {
         self.resolve(bundle, &observed);
         let plan = self.plan(bundle, &observed);
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;
+        self.kernel
+            .observe_tunnels(&plan, &self.ownership, &mut observed)?;
         self.note_drift(&observed, findings);
 
         let wanted_keys = programmed(&plan, &observed, plan.services.keys());
@@ -211,6 +213,8 @@ impl Agent {
             table: observed.table.clone(),
             daemons: observed.daemons.clone(),
             sysctls: observed.sysctls.clone(),
+            fou_ports: observed.fou_ports.clone(),
+            missing_modules: observed.missing_modules.clone(),
         };
         if let Ok(sysctls) = self.kernel.observe_sysctls(&settled, &self.ownership) {
             observed.sysctls = sysctls;

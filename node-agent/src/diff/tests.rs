@@ -105,6 +105,7 @@ fn real_server() -> impl Strategy<Value = RealServerPlan> {
             .map(|_| (arp_ignore("eth0"), "1".to_owned()))
             .collect(),
         addresses: vips.into_iter().map(loopback_vip).collect(),
+        ..RealServerPlan::default()
     })
 }
 
@@ -137,6 +138,7 @@ fn kernels() -> impl Strategy<Value = FakeKernel> {
                     (Sysctl::forwarding([0, 0, 0, 0].into()), forward),
                     (arp_ignore("eth1"), "2".to_owned()),
                 ]),
+                ..Observed::default()
             });
             for planned in services.into_values() {
                 let service = planned.service.key;
@@ -331,6 +333,7 @@ fn ops_stand_in_their_order() {
         real_server: Some(RealServerPlan {
             addresses: BTreeSet::from([loopback_vip(vip)]),
             sysctls: BTreeMap::from([(arp_ignore("eth0"), "1".to_owned())]),
+            ..RealServerPlan::default()
         }),
         ..Plan::default()
     };
@@ -403,6 +406,7 @@ fn what_is_not_known_is_left_alone() {
         real_server: Some(RealServerPlan {
             addresses: BTreeSet::from([loopback_vip(0)]),
             sysctls: BTreeMap::from([(arp_ignore("eth0"), "1".to_owned())]),
+            ..RealServerPlan::default()
         }),
         ..Plan::default()
     };

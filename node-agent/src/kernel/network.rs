@@ -13,11 +13,11 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_sys::SocketAddr;
-use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
+use rtnetlink::{Handle, LinkUnspec, MulticastGroup, new_multicast_connection};
 use tokio::task::JoinHandle;
 
 use crate::facts::{Interface, InterfaceAddress, NodeFacts};
-use crate::op::LoopbackVip;
+use crate::op::{LinkState, LoopbackVip};
 use crate::vrrp::addresses::ADDRESS_PROTOCOL;
 
 /// A lifetime without end (`INFINITY_LIFE_TIME` in `include/net/addrconf.h`).
@@ -173,6 +173,25 @@ impl Network {
             .await
             .map_err(NetworkError::Refused)
     }
+
+    /// Sets a link up or down.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn set_link(&self, link: &LinkState) -> Result<(), NetworkError> {
+        let builder = LinkUnspec::new_with_index(link.index);
+        let builder = if link.is_up {
+            builder.up()
+        } else {
+            builder.down()
+        };
+        self.handle
+            .link()
+            .set(builder.build())
+            .execute()
+            .await
+            .map_err(NetworkError::Refused)
+    }
 }
 
 impl Drop for Network {
@@ -203,6 +222,7 @@ fn interface(message: &LinkMessage) -> Option<Interface> {
         index: message.header.index,
         name,
         is_loopback: message.header.flags.contains(LinkFlags::Loopback),
+        is_up: message.header.flags.contains(LinkFlags::Up),
         addresses: Vec::new(),
     })
 }

@@ -1,4 +1,7 @@
-//! VIPs on a real server's loopback, and the sysctls that keep it silent about them. Pure.
+//! VIPs on a real server's loopback, the sysctls that keep it silent about them, and the ends of its
+//! tunnels. Pure.
+
+pub mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,6 +12,7 @@ use super::Problem;
 use crate::facts::NodeFacts;
 use crate::kernel::sysctls::Sysctl;
 use crate::op::LoopbackVip;
+use tunnels::Tunnels;
 
 /// What a real server has of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct RealServerPlan {
     pub addresses: BTreeSet<LoopbackVip>,
     /// Sysctls and their values.
     pub sysctls: BTreeMap<Sysctl, String>,
+    /// Ends of tunnels.
+    pub tunnels: Tunnels,
 }
 
 /// The plan of a real server; an empty one for a node that is none.
@@ -29,6 +35,7 @@ pub fn plan(role: Option<&RealServerRole>, facts: &NodeFacts) -> Result<RealServ
     let Some(role) = role else {
         return Ok(plan);
     };
+    plan.tunnels = tunnels::plan(&role.tunnels, facts);
     for vip in &role.addresses {
         let problem = |error: &dyn std::fmt::Display| {
             Problem::of_node(format!("VIP {} of this real server: {error}", vip.address))
@@ -37,9 +44,12 @@ pub fn plan(role: Option<&RealServerRole>, facts: &NodeFacts) -> Result<RealServ
             .address
             .parse()
             .map_err(|error: std::net::AddrParseError| problem(&error))?;
-        let interface = facts
-            .named(&vip.interface)
-            .map_err(|error| problem(&error))?;
+        let interface = match facts.named(&vip.interface) {
+            Ok(interface) => interface,
+            // It is there once its module is loaded.
+            Err(_) if plan.tunnels.devices.contains_key(&vip.interface) => continue,
+            Err(error) => return Err(problem(&error)),
+        };
         plan.addresses.insert(LoopbackVip {
             address,
             prefix_length: if address.is_ipv4() { 32 } else { 128 },
@@ -51,8 +61,19 @@ pub fn plan(role: Option<&RealServerRole>, facts: &NodeFacts) -> Result<RealServ
             plan.sysctls.extend(arp_suppression(role, facts)?);
         }
     }
+    for (name, device) in &plan.tunnels.devices {
+        if device.accepts_any_source && facts.named(name).is_ok() {
+            let sysctl = Sysctl::of_interface_ipv4(name, "rp_filter");
+            plan.sysctls.insert(sysctl, LOOSE.to_owned());
+            let address = plan.tunnels.address_of(name, facts, &plan.addresses);
+            plan.addresses.extend(address);
+        }
+    }
     Ok(plan)
 }
+
+/// Value of `rp_filter`: packets from any address that the node has a route to.
+const LOOSE: &str = "2";
 
 /// The interface that ARP requests arrive on answers for its own addresses alone, and asks with its
 /// own address (`Documentation/networking/ip-sysctl.rst`, `arp_ignore` and `arp_announce`). The

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use lvs_ipvs::{Command, DestinationKey, ServiceKey, Table};
 
-use crate::facts::InterfaceAddress;
+use crate::facts::{Interface, InterfaceAddress};
+use crate::kernel::fou::FouKind;
 use crate::model;
 use crate::observe::Observed;
 use crate::op::{LoopbackVip, Op};
@@ -32,6 +33,29 @@ impl FakeKernel {
             Op::DeleteAddress(vip) => {
                 self.addresses(vip)
                     .retain(|address| address.address != vip.address);
+            }
+            Op::LoadModule(module) => {
+                let index = 100 + *module as u32;
+                let device = Interface {
+                    index,
+                    name: module.device().to_owned(),
+                    is_loopback: false,
+                    is_up: false,
+                    addresses: Vec::new(),
+                };
+                self.0.facts.interfaces.insert(index, device);
+            }
+            Op::SetLink(link) => {
+                let interface = self.0.facts.interfaces.get_mut(&link.index);
+                interface.expect("an interface").is_up = link.is_up;
+            }
+            Op::AddFouPort(port) => {
+                let ports = self.0.fou_ports.as_mut().expect("FOU");
+                assert_eq!(ports.insert(*port, FouKind::Gue), None, "{port}");
+            }
+            Op::DeleteFouPort(port) => {
+                let ports = self.0.fou_ports.as_mut().expect("FOU");
+                assert_eq!(ports.remove(port), Some(FouKind::Gue), "{port}");
             }
             Op::Ipvs(Command::StartDaemon(daemon)) => {
                 assert!(
