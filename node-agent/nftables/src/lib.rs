@@ -49,6 +49,8 @@
 //! `rustables` is under the GPL, `nftnl` needs C libraries, the crate `nftables` runs `nft`, and
 //! `netlink-packet-netfilter` has no `nf_tables`. What is needed here is six expressions.
 
+#[cfg(test)]
+mod arbitrary;
 mod change;
 mod client;
 mod error;

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::process::Command;
 
-use lvs_nftables::{MarkRules, Ports};
+use lvs_nftables::{Client, Error, MarkRules, Ports};
 use nix::sched::{CloneFlags, unshare};
 
 /// Why the tests are not run by `cargo test`.
@@ -58,4 +58,25 @@ fn rules(list: &[(&str, Ports, u32)]) -> MarkRules {
             .unwrap();
     }
     rules
+}
+
+kernel_test! {
+    /// First in the alphabet: later nothing would unload the modules.
+    fn a_missing_module_is_named() {
+        let unsupported = || match Client::connect() {
+            Err(error @ Error::Unsupported { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        // The kernel is not to load modules by itself.
+        let loader = run("cat /proc/sys/kernel/modprobe");
+        run("modprobe -r nf_tables nfnetlink; echo /bin/false >/proc/sys/kernel/modprobe");
+        for module in ["nfnetlink", "nf_tables"] {
+            let text = unsupported();
+            println!("without {module}: {text}");
+            assert!(text.contains("modprobe nf_tables"), "{text}");
+            run(&format!("modprobe {module}"));
+        }
+        Client::connect().unwrap();
+        run(&format!("echo {loader} >/proc/sys/kernel/modprobe"));
+    }
 }

@@ -23,15 +23,17 @@ pub(crate) fn address(host: u8) -> Ipv4Addr {
 /// A LAN with a client, a director that has the VIP, and two real servers that have it on their loopbacks. The calling
 /// thread moves to the director.
 pub(crate) fn lan() {
+    // The bridge is in a namespace with a name: one that no thread is in any more vanishes.
     run(
-        "ip -all netns delete; ip link del lan 2>/dev/null; ip link add lan type bridge && ip link set lan up",
+        "ip -all netns delete && ip netns add lan && ip -n lan link add lan type bridge forward_delay 0 && \
+         ip -n lan link set lan up",
     );
     let mut hosts = vec![("client", CLIENTS[0]), ("director", 10)];
     hosts.extend(SERVERS);
     for (name, host) in hosts {
         run(&format!(
-            "ip netns add {name} && ip link add {name} type veth peer name eth0 netns {name} && \
-             ip link set {name} master lan up && ip -n {name} link set lo up && ip -n {name} link set eth0 up && \
+            "ip netns add {name} && ip -n lan link add {name} type veth peer name eth0 netns {name} && \
+             ip -n lan link set {name} master lan up && ip -n {name} link set lo up && ip -n {name} link set eth0 up && \
              ip -n {name} address add {}/24 dev eth0",
             address(host)
         ));
