@@ -10,8 +10,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use lvs_vrrp::{
     Addresses, Advertisement, Centiseconds, CheckedConfig, ChecksumConvention, Config,
-    GratuitousAnnouncements, Input, LowerPriorityAdvertisement, Monotonic, Output, Preemption,
-    Role, Router, Version,
+    GratuitousAnnouncements, GroupOrder, Input, LowerPriorityAdvertisement, Monotonic, Output,
+    Preemption, Role, Router, Version,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -20,6 +20,8 @@ enum Step {
     StartActive,
     Stop,
     Drain(bool),
+    Group(u8),
+    TakeOver,
     Interface(bool),
     Hear {
         source: u8,
@@ -50,6 +52,12 @@ fuzz_target!(|steps: Vec<Step>| {
             Step::StartActive => Input::StartActive,
             Step::Stop => Input::Stop,
             Step::Drain(drain) => Input::Drain(drain),
+            Step::Group(order) => Input::Group(match order % 3 {
+                0 => GroupOrder::Independent,
+                1 => GroupOrder::Together,
+                _ => GroupOrder::Release,
+            }),
+            Step::TakeOver => Input::TakeOver,
             Step::Interface(true) => Input::InterfaceUp,
             Step::Interface(false) => Input::InterfaceDown,
             Step::Hear {
@@ -87,10 +95,11 @@ fuzz_target!(|steps: Vec<Step>| {
         let before = router.role();
         let outputs = router.handle(input, now);
         check(&router, before, &outputs, &mut held);
-        assert_eq!(
-            router.next_deadline().is_some(),
-            router.role() != Role::Initialize
-        );
+        // A Backup of a group is told when to take over.
+        if router.role() != Role::Backup {
+            let is_active = router.role() == Role::Active;
+            assert_eq!(router.next_deadline().is_some(), is_active);
+        }
     }
 });
 

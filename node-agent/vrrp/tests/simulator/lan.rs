@@ -1,75 +1,32 @@
-//! A segment with routers on it, in simulated time: what happens is decided by the schedule of
+//! Segments with machines on them, in simulated time: what happens is decided by the schedule of
 //! faults and a seed alone.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_vrrp::ip::IpHeader;
-use lvs_vrrp::{
-    Advertisement, Centiseconds, CheckedConfig, ChecksumConvention, Config,
-    GratuitousAnnouncements, Input, LowerPriorityAdvertisement, Monotonic, Output, Preemption,
-    Role, Router, Version,
-};
+use lvs_vrrp::{Advertisement, CheckedConfig, Input, Monotonic, Output, Role, Router};
 
-pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
-pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Something that is done to a router or to the segment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    PowerOff(usize),
-    PowerOn(usize),
-    /// The machine neither sends nor receives, but does not notice.
-    Cut(usize),
-    Mend(usize),
-    /// The process does not run for a while; packets wait for it.
-    Pause(usize, Duration),
-    /// The process is killed and started again; the addresses stay on the interface.
-    Restart(usize),
-    /// A planned stop.
-    Stop(usize),
-    Start(usize),
-    Drain(usize, bool),
-    /// Percentage of deliveries that are lost.
-    Loss(u8),
-    /// Percentage of deliveries that arrive twice.
-    Duplication(u8),
-    /// Longest time that a packet is under way; each takes a time of its own, so they overtake.
-    Latency(Duration),
-}
+use crate::machine::{Fault, Machine, Place, Port};
 
 /// A change of role, as written to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) at: Monotonic,
-    pub(crate) router: usize,
+    pub(crate) place: Place,
     pub(crate) to: Role,
 }
 
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a condition of its own"
-)]
-struct Machine {
-    config: CheckedConfig,
-    /// None: powered off, or stopped.
-    router: Option<Router>,
-    drained: bool,
-    stopping: bool,
-    cut: bool,
-    holds_vip: bool,
-    last_sent: Option<Monotonic>,
-    paused_until: Monotonic,
-    waiting: Vec<(IpAddr, Vec<u8>)>,
-}
+/// A time during which nobody held the VIP, by when it began; an open one has no end.
+pub(crate) type Gap = (Monotonic, Option<Monotonic>);
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Delivery {
     at: Monotonic,
     number: u64,
-    to: usize,
+    to: Place,
     source: IpAddr,
     payload: Vec<u8>,
 }
@@ -84,47 +41,18 @@ pub(crate) struct Lan {
     duplication_percent: u8,
     latency: Duration,
     pub(crate) changes: Vec<Change>,
-    /// Times during which nobody held the VIP, by when they began; the last may be open.
-    pub(crate) gaps: Vec<(Monotonic, Option<Monotonic>)>,
-}
-
-pub(crate) fn config(number: usize, priority: u8, preemption: Preemption) -> CheckedConfig {
-    let own = u8::try_from(number + 1).unwrap();
-    Config {
-        virtual_router_id: 51,
-        version: Version::V3,
-        priority,
-        own_address: [192, 0, 2, own].into(),
-        advertisement_interval: Centiseconds::new(100),
-        down_advertisements: 3,
-        preemption,
-        preempt_delay: Duration::ZERO,
-        authentication: None,
-        checksum: ChecksumConvention::Rfc9568,
-        virtual_addresses: vec![VIP],
-        gratuitous: GratuitousAnnouncements::default(),
-        lower_priority_advertisement: LowerPriorityAdvertisement::Send,
-    }
-    .check()
-    .unwrap()
+    /// The gaps of each segment.
+    pub(crate) gaps: Vec<Vec<Gap>>,
 }
 
 impl Lan {
-    /// Machines that are powered on and whose routers have just started.
-    pub(crate) fn new(configs: Vec<CheckedConfig>, seed: u64) -> Self {
-        let machine = |config| Machine {
-            config,
-            router: None,
-            drained: false,
-            stopping: false,
-            cut: false,
-            holds_vip: false,
-            last_sent: None,
-            paused_until: Monotonic::ZERO,
-            waiting: Vec::new(),
-        };
+    /// Machines that are powered on and whose routers have just started, all on `segments`.
+    pub(crate) fn new(configs: &[CheckedConfig], segments: usize, seed: u64) -> Self {
         let mut lan = Self {
-            machines: configs.into_iter().map(machine).collect(),
+            machines: configs
+                .iter()
+                .map(|config| Machine::new(config, segments))
+                .collect(),
             under_way: BinaryHeap::new(),
             sent: 0,
             now: Monotonic::ZERO,
@@ -133,10 +61,10 @@ impl Lan {
             duplication_percent: 0,
             latency: Duration::from_micros(500),
             changes: Vec::new(),
-            gaps: vec![(Monotonic::ZERO, None)],
+            gaps: vec![vec![(Monotonic::ZERO, None)]; segments],
         };
         for number in 0..lan.machines.len() {
-            lan.start(number, Input::Start);
+            lan.start(number, &[]);
         }
         lan
     }
@@ -145,21 +73,19 @@ impl Lan {
         self.now
     }
 
-    pub(crate) fn active(&self) -> Vec<usize> {
-        let is_active = |machine: &Machine| {
-            machine
-                .router
-                .as_ref()
-                .is_some_and(|router| router.role() == Role::Active)
-        };
-        (0..self.machines.len())
-            .filter(|number| is_active(&self.machines[*number]))
-            .collect()
+    /// The machines that are Active on a segment.
+    pub(crate) fn active(&self, segment: usize) -> Vec<usize> {
+        self.machines_with(segment, Port::is_active)
     }
 
-    pub(crate) fn holders(&self) -> Vec<usize> {
+    /// The machines that have the VIP on a segment.
+    pub(crate) fn holders(&self, segment: usize) -> Vec<usize> {
+        self.machines_with(segment, |port| port.holds_vip)
+    }
+
+    fn machines_with(&self, segment: usize, has: impl Fn(&Port) -> bool) -> Vec<usize> {
         (0..self.machines.len())
-            .filter(|number| self.machines[*number].holds_vip)
+            .filter(|number| has(&self.machines[*number].ports[segment]))
             .collect()
     }
 
@@ -180,45 +106,57 @@ impl Lan {
         self.now = end;
     }
 
-    /// Ends every fault and starts what does not run, so that the segment is whole.
+    /// Ends every fault and starts what does not run, so that the segments are whole.
     pub(crate) fn repair(&mut self) {
         self.loss_percent = 0;
         self.duplication_percent = 0;
         self.latency = Duration::from_micros(500);
-        for number in 0..self.machines.len() {
-            self.machines[number].cut = false;
-            self.machines[number].paused_until = self.now;
-            self.resume();
-            if self.machines[number].stopping {
-                self.input(number, Input::Stop);
+        for machine in 0..self.machines.len() {
+            self.machines[machine].paused_until = self.now;
+            for segment in 0..self.gaps.len() {
+                self.mend(Place { machine, segment });
             }
-            self.start(number, Input::Start);
+            self.resume();
+            if self.machines[machine].stopping {
+                self.input_all(machine, &Input::Stop);
+            }
+            self.start(machine, &[]);
         }
     }
 
     pub(crate) fn inflict(&mut self, fault: Fault) {
         match fault {
             Fault::PowerOff(number) => {
-                let machine = &mut self.machines[number];
-                machine.router = None;
-                machine.holds_vip = false;
-                machine.last_sent = None;
-                machine.waiting.clear();
+                for port in &mut self.machines[number].ports {
+                    port.router = None;
+                    port.holds_vip = false;
+                    port.last_sent = None;
+                    port.waiting.clear();
+                }
             }
-            Fault::PowerOn(number) | Fault::Start(number) => self.start(number, Input::Start),
-            Fault::Cut(number) => self.machines[number].cut = true,
-            Fault::Mend(number) => self.machines[number].cut = false,
+            Fault::PowerOn(number) | Fault::Start(number) => self.start(number, &[]),
+            Fault::Unplug(place) => {
+                self.port(place).unplugged = true;
+                self.input(place, Input::InterfaceDown);
+            }
+            Fault::Cut(place) => {
+                self.port(place).deaf = true;
+                self.port(place).mute = true;
+            }
+            Fault::Deafen(place) => self.port(place).deaf = true,
+            Fault::Mute(place) => self.port(place).mute = true,
+            Fault::Mend(place) => self.mend(place),
             Fault::Pause(number, time) => self.machines[number].paused_until = self.now + time,
             Fault::Restart(number) => self.restart(number),
             // A second stop would be an order to end at once.
             Fault::Stop(number) if self.machines[number].stopping => {}
             Fault::Stop(number) => {
                 self.machines[number].stopping = true;
-                self.input(number, Input::Stop);
+                self.input_all(number, &Input::Stop);
             }
             Fault::Drain(number, drain) => {
                 self.machines[number].drained = drain;
-                self.input(number, Input::Drain(drain));
+                self.input_all(number, &Input::Drain(drain));
             }
             Fault::Loss(percent) => self.loss_percent = percent,
             Fault::Duplication(percent) => self.duplication_percent = percent,
@@ -227,44 +165,67 @@ impl Lan {
         self.note_gaps();
     }
 
-    fn start(&mut self, number: usize, how: Input) {
-        let machine = &mut self.machines[number];
-        if machine.router.is_none() {
-            machine.stopping = false;
-            machine.router = Some(Router::new(machine.config.clone()));
-            let drained = machine.drained;
-            self.input(number, Input::Drain(drained));
-            self.input(number, how);
+    fn port(&mut self, place: Place) -> &mut Port {
+        &mut self.machines[place.machine].ports[place.segment]
+    }
+
+    fn mend(&mut self, place: Place) {
+        let port = self.port(place);
+        port.deaf = false;
+        port.mute = false;
+        if std::mem::take(&mut port.unplugged) {
+            self.input(place, Input::InterfaceUp);
         }
     }
 
-    /// As the agent does: it resumes if it was Active and its time has not run out.
-    fn restart(&mut self, number: usize) {
-        let now = self.now;
-        let machine = &mut self.machines[number];
-        let Some(router) = machine.router.take() else {
-            return;
-        };
-        let in_time = machine
-            .last_sent
-            .is_some_and(|at| now.saturating_since(at) < machine.config.resume_within());
-        let resume = router.role() == Role::Active && in_time;
-        self.start(
-            number,
-            if resume {
+    /// Starts a machine's routers that do not run, as Active on the segments named.
+    fn start(&mut self, machine: usize, resumed: &[usize]) {
+        let ports = 0..self.machines[machine].ports.len();
+        let drained = self.machines[machine].drained;
+        for segment in ports {
+            let place = Place { machine, segment };
+            if self.port(place).router.is_some() {
+                continue;
+            }
+            self.machines[machine].stopping = false;
+            let config = self.port(place).config.clone();
+            self.port(place).router = Some(Router::new(config));
+            self.handle(place, Input::Drain(drained));
+            if self.port(place).unplugged {
+                self.handle(place, Input::InterfaceDown);
+            }
+            let how = if resumed.contains(&segment) {
                 Input::StartActive
             } else {
                 Input::Start
-            },
-        );
+            };
+            self.handle(place, how);
+        }
+        self.settle(machine);
+    }
+
+    fn restart(&mut self, machine: usize) {
+        let now = self.now;
+        let ports = &mut self.machines[machine].ports;
+        let resumed: Vec<_> = (0..ports.len())
+            .filter(|segment| ports[*segment].resumes(now))
+            .collect();
+        let mut ran = false;
+        for port in ports {
+            ran |= port.router.take().is_some();
+        }
+        if ran {
+            self.start(machine, &resumed);
+        }
     }
 
     fn next_event(&self) -> Option<Monotonic> {
         let deadline = |machine: &Machine| {
             if machine.paused_until > self.now {
-                return Some(machine.paused_until);
+                Some(machine.paused_until)
+            } else {
+                machine.next_deadline()
             }
-            machine.router.as_ref().and_then(Router::next_deadline)
         };
         let deadlines = self.machines.iter().filter_map(deadline);
         deadlines
@@ -281,12 +242,13 @@ impl Lan {
             let Some(Reverse(delivery)) = self.under_way.pop() else {
                 return;
             };
-            let machine = &mut self.machines[delivery.to];
-            if machine.cut || machine.router.is_none() {
+            let is_paused = self.machines[delivery.to.machine].paused_until > self.now;
+            let port = self.port(delivery.to);
+            if port.deaf || port.unplugged || port.router.is_none() {
                 continue;
             }
-            if machine.paused_until > self.now {
-                machine.waiting.push((delivery.source, delivery.payload));
+            if is_paused {
+                port.waiting.push((delivery.source, delivery.payload));
             } else {
                 self.receive(delivery.to, delivery.source, &delivery.payload);
             }
@@ -295,33 +257,40 @@ impl Lan {
 
     /// Hands the packets that waited for a paused process to it, before it ticks.
     fn resume(&mut self) {
-        for number in 0..self.machines.len() {
-            if self.machines[number].paused_until > self.now {
+        for place in self.places() {
+            if self.machines[place.machine].paused_until > self.now {
                 continue;
             }
-            for (source, payload) in std::mem::take(&mut self.machines[number].waiting) {
-                self.receive(number, source, &payload);
+            for (source, payload) in std::mem::take(&mut self.port(place).waiting) {
+                self.receive(place, source, &payload);
             }
         }
     }
 
     fn tick(&mut self) {
-        for number in 0..self.machines.len() {
-            if self.machines[number].paused_until <= self.now {
-                self.input(number, Input::Tick);
+        for place in self.places() {
+            if self.machines[place.machine].paused_until <= self.now {
+                self.input(place, Input::Tick);
             }
         }
     }
 
-    fn receive(&mut self, number: usize, source: IpAddr, payload: &[u8]) {
+    fn places(&self) -> Vec<Place> {
+        let segments = self.gaps.len();
+        (0..self.machines.len())
+            .flat_map(|machine| (0..segments).map(move |segment| Place { machine, segment }))
+            .collect()
+    }
+
+    fn receive(&mut self, place: Place, source: IpAddr, payload: &[u8]) {
         let header = IpHeader {
             source,
-            destination: self.machines[number].config.group(),
+            destination: self.port(place).config.group(),
             time_to_live: 255,
         };
         let advertisement = Advertisement::decode(&header, payload).unwrap();
         self.input(
-            number,
+            place,
             Input::Received {
                 source,
                 advertisement,
@@ -329,48 +298,70 @@ impl Lan {
         );
     }
 
-    fn input(&mut self, number: usize, input: Input) {
+    fn input_all(&mut self, machine: usize, input: &Input) {
+        for segment in 0..self.machines[machine].ports.len() {
+            self.handle(Place { machine, segment }, input.clone());
+        }
+        self.settle(machine);
+    }
+
+    fn input(&mut self, place: Place, input: Input) {
+        self.handle(place, input);
+        self.settle(place.machine);
+    }
+
+    fn settle(&mut self, machine: usize) {
+        if self.machines[machine].paused_until > self.now {
+            return;
+        }
+        for (segment, input) in self.machines[machine].settle(self.now) {
+            self.handle(Place { machine, segment }, input);
+        }
+        let rest = self.machines[machine].settle(self.now);
+        assert_eq!(rest, [], "{machine} is told the same for ever");
+    }
+
+    fn handle(&mut self, place: Place, input: Input) {
         let now = self.now;
-        let Some(router) = &mut self.machines[number].router else {
+        let Some(router) = &mut self.port(place).router else {
             return;
         };
         for output in router.handle(input, now) {
-            self.perform(number, output);
+            self.perform(place, output);
         }
     }
 
-    fn perform(&mut self, number: usize, output: Output) {
+    fn perform(&mut self, place: Place, output: Output) {
         match output {
-            Output::SendAdvertisement { payload, .. } => self.send(number, &payload),
-            Output::AddVips(_) => self.machines[number].holds_vip = true,
-            Output::RemoveVips(_) => self.machines[number].holds_vip = false,
+            Output::SendAdvertisement { payload, .. } => self.send(place, &payload),
+            Output::AddVips(_) => self.port(place).holds_vip = true,
+            Output::RemoveVips(_) => self.port(place).holds_vip = false,
             Output::Announce(_) => {
                 assert!(
-                    self.machines[number].holds_vip,
-                    "{number} announces what it has not"
+                    self.port(place).holds_vip,
+                    "{place:?} announces what it has not"
                 );
             }
             Output::RoleChanged { to, .. } => {
-                self.changes.push(Change {
-                    at: self.now,
-                    router: number,
-                    to,
-                });
+                let at = self.now;
+                self.changes.push(Change { at, place, to });
             }
-            Output::Stopped => self.machines[number].router = None,
-            Output::Rejected(reason) => panic!("{number} rejects a packet: {reason}"),
+            Output::Stopped => self.port(place).router = None,
+            Output::Rejected(reason) => panic!("{place:?} rejects a packet: {reason}"),
             Output::PeerDiffers { .. } => panic!("all routers are configured alike"),
             Output::Contested { .. } | Output::NoSuccessor => {}
         }
     }
 
-    fn send(&mut self, from: usize, payload: &[u8]) {
-        self.machines[from].last_sent = Some(self.now);
-        if self.machines[from].cut {
+    fn send(&mut self, from: Place, payload: &[u8]) {
+        let now = self.now;
+        let port = self.port(from);
+        port.last_sent = Some(now);
+        if port.mute || port.unplugged {
             return;
         }
-        let source = self.machines[from].config.own_address;
-        for to in (0..self.machines.len()).filter(|to| *to != from) {
+        let source = port.config.own_address;
+        for machine in (0..self.machines.len()).filter(|to| *to != from.machine) {
             if self.chance(self.loss_percent) {
                 continue;
             }
@@ -385,7 +376,10 @@ impl Lan {
                 self.under_way.push(Reverse(Delivery {
                     at: self.now + latency,
                     number: self.sent,
-                    to,
+                    to: Place {
+                        machine,
+                        segment: from.segment,
+                    },
                     source,
                     payload: payload.to_vec(),
                 }));
@@ -394,12 +388,16 @@ impl Lan {
     }
 
     fn note_gaps(&mut self) {
-        let held = !self.holders().is_empty();
-        let open = self.gaps.last_mut().filter(|(_, end)| end.is_none());
-        match open {
-            Some((_, end)) if held => *end = Some(self.now),
-            None if !held => self.gaps.push((self.now, None)),
-            _ => {}
+        for segment in 0..self.gaps.len() {
+            let held = !self.holders(segment).is_empty();
+            let now = self.now;
+            let gaps = &mut self.gaps[segment];
+            let open = gaps.last_mut().filter(|(_, end)| end.is_none());
+            match open {
+                Some((_, end)) if held => *end = Some(now),
+                None if !held => gaps.push((now, None)),
+                _ => {}
+            }
         }
     }
 
@@ -418,12 +416,12 @@ impl Lan {
     }
 }
 
-/// How often each router changed its role, for messages.
-pub(crate) fn summary(changes: &[Change]) -> BTreeMap<usize, Vec<(Duration, Role)>> {
+/// How each router changed its role, for messages.
+pub(crate) fn summary(changes: &[Change]) -> BTreeMap<Place, Vec<(Duration, Role)>> {
     let mut summary: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for change in changes {
         summary
-            .entry(change.router)
+            .entry(change.place)
             .or_default()
             .push((change.at.since_epoch(), change.to));
     }
