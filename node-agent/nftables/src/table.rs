@@ -90,16 +90,21 @@ pub struct Verdict {
     pub chain: Option<String>,
 }
 
-/// A register of `nf_tables`' machine.
+/// A register of the machine of `nf_tables`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Register {
     /// The verdict's.
     Verdict,
-    /// One of sixteen slots of 4 bytes, from 0 on; a longer value goes on in the next ones.
+    /// One of sixteen slots of 4 bytes, 0 to 15; a longer value goes on in the next ones.
     Slot(u32),
+    /// A number that stands for no register in Linux 6.1.
+    Other(u32),
 }
 
 impl Register {
+    /// Number of slots.
+    const SLOTS: u32 = 16;
+
     /// The number in messages, in the form that the kernel itself uses: a slot at a multiple of 16 bytes is named as
     /// the register of 16 bytes that begins there (`nft_dump_register`).
     #[must_use]
@@ -108,16 +113,24 @@ impl Register {
             Self::Verdict => uapi::NFT_REG_VERDICT,
             Self::Slot(slot) if slot % 4 == 0 => uapi::NFT_REG_1.saturating_add(slot / 4),
             Self::Slot(slot) => uapi::NFT_REG32_00.saturating_add(slot),
+            Self::Other(number) => number,
         }
     }
 
     /// The register of a number in a message.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
-        match number {
-            uapi::NFT_REG_VERDICT => Self::Verdict,
-            1..uapi::NFT_REG32_00 => Self::Slot((number - uapi::NFT_REG_1) * 4),
-            _ => Self::Slot(number - uapi::NFT_REG32_00),
+        const LARGE: u32 = Register::SLOTS / 4;
+        if number == uapi::NFT_REG_VERDICT {
+            return Self::Verdict;
+        }
+        match (
+            number.checked_sub(uapi::NFT_REG_1),
+            number.checked_sub(uapi::NFT_REG32_00),
+        ) {
+            (Some(large @ 0..LARGE), _) => Self::Slot(large * 4),
+            (_, Some(slot @ 0..Self::SLOTS)) => Self::Slot(slot),
+            _ => Self::Other(number),
         }
     }
 }

@@ -77,6 +77,9 @@ kernel_test! {
             run(&format!("modprobe {module}"));
         }
         Client::connect().unwrap();
-        run(&format!("echo {loader} >/proc/sys/kernel/modprobe"));
+        run(&format!(
+            "echo {} >/proc/sys/kernel/modprobe",
+            loader.trim()
+        ));
     }
 }

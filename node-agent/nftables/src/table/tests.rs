@@ -182,6 +182,9 @@ fn registers_have_the_kernels_numbers() {
         assert_eq!(register.number(), number);
         assert_eq!(Register::from_number(number), register);
     }
+    for number in [5, 7, 24, u32::MAX] {
+        assert_eq!(Register::from_number(number).number(), number);
+    }
     // The other name of the same place.
     assert_eq!(Register::from_number(12), Register::Slot(4));
 }
