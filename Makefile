@@ -6,7 +6,7 @@ RELEASE := target/$(MUSL)/release
 IMAGES := target/lab/images
 LAB := target/debug/lab
 
-.PHONY: demo demo-down test setup tools images format lint unit chart light machines e2e crds bench-idle clean-lab
+.PHONY: demo demo-down test setup tools images format lint unit chart light marks machines e2e crds bench-idle clean-lab
 
 ## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
 demo: images
@@ -53,6 +53,11 @@ chart: tools
 ## What needs a kernel with IPVS and nothing else, in one that boots in two seconds.
 light: tools
 	cargo test -p lvs-e2e --test light
+
+## Firewall marks by nftables, which the lab's kernels lack: in Debian's kernel, in an emulator.
+marks: setup
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/e2e/lab/stock.sh --timeout 600 --" \
+	    cargo test -p lvs-nftables --test kernel -- --ignored --test-threads=1 --show-output
 
 ## The lab keeps its own promises: power, cables, traffic.
 machines: tools

@@ -7,6 +7,7 @@ set -euo pipefail
 # What a kernel of the lab is, then what runs in it or beside it, then what builds it.
 packages=(
     user-mode-linux kmod e2fsprogs
+    qemu-system-x86 busybox-static nftables
     iproute2 iputils-ping ipvsadm keepalived iptables tcpdump ethtool procps util-linux openssl
     gcc libc6-dev libseccomp-dev pkg-config musl-tools make curl ca-certificates
 )
