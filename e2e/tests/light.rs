@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 /// Runs a package's tests that need a kernel with IPVS, each in a network namespace of its own.
 fn kernel_tests_of(package: &str) -> Result<()> {
     let binary = test_binary(package, "kernel")?;
-    let output = Light::default().timeout(Duration::from_secs(300)).run(&[
+    let output = Light::default().timeout(Duration::from_secs(600)).run(&[
         binary.into(),
         "--ignored".into(),
         "--test-threads=1".into(),

@@ -443,3 +443,20 @@ impl Client {
         sequence
     }
 }
+
+/// Takes a datagram in every way in which the client does.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(datagram: &[u8]) {
+    let sequence = frame::messages(datagram)
+        .next()
+        .map_or(0, |message| message.sequence);
+    let mut reply = Reply::new(sequence);
+    reply.take(frame::messages(datagram), &mut |payload| {
+        let _ = family::read(payload);
+        Message::decode(payload).map(drop)
+    });
+    let _ = reply.end();
+    let mut acks = Acks::new(sequence, 3);
+    frame::messages(datagram).for_each(|message| acks.take(&message));
+    assert_eq!(acks.into_answers().count(), 3);
+}

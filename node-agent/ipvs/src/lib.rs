@@ -37,6 +37,8 @@ mod captured;
 mod client;
 mod command;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod model;
 pub mod translate;
 pub mod wire;

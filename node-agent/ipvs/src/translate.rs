@@ -19,7 +19,7 @@ use crate::Command;
 use crate::model::{Family, Name, ServiceKey};
 use crate::wire::{Attribute, CommandCode, Message};
 
-/// The message that does what a command says.
+/// The message that does what a command says. Attributes are in the order in which `ipvsadm` sends them.
 #[must_use]
 pub fn message(command: &Command) -> Message {
     match command {

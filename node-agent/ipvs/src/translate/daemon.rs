@@ -35,9 +35,9 @@ pub(super) fn full(daemon: &SyncDaemon) -> Vec<A> {
     required
         .into_iter()
         .chain(daemon.max_length_bytes.map(A::MaxLength))
-        .chain(group)
         .chain(daemon.port.map(A::Port))
         .chain(daemon.ttl.map(A::Ttl))
+        .chain(group)
         .collect()
 }
 

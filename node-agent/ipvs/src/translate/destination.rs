@@ -35,8 +35,6 @@ pub(super) fn full(destination: &Destination) -> Vec<A> {
     attributes.extend([
         A::Forwarding(u32::from(forwarding_number(destination.forwarding))),
         A::Weight(destination.weight),
-        A::UpperThreshold(destination.upper_threshold),
-        A::LowerThreshold(destination.lower_threshold),
     ]);
     if let Forwarding::Tunnel(tunnel) = destination.forwarding {
         attributes.extend([
@@ -45,6 +43,10 @@ pub(super) fn full(destination: &Destination) -> Vec<A> {
             A::TunnelFlags(tunnel.flags.bits()),
         ]);
     }
+    attributes.extend([
+        A::UpperThreshold(destination.upper_threshold),
+        A::LowerThreshold(destination.lower_threshold),
+    ]);
     attributes
 }
 

@@ -7,13 +7,19 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test that cannot go on has failed"
 )]
 
+mod cases;
 mod counters;
 mod daemons;
+mod equivalence;
 mod objects;
+mod random;
+mod raw;
 mod refusals;
+mod sent;
 mod settings;
 mod table;
 
@@ -64,10 +70,10 @@ fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines
 }
 
-/// What `ipvsadm-save` says, sorted.
+/// What `ipvsadm-save -n` says, sorted. That is a script around this command.
 fn saved() -> Vec<String> {
     sorted(
-        run("ipvsadm-save", &["-n"])
+        run("ipvsadm", &["-S", "-n"])
             .lines()
             .map(str::to_owned)
             .collect(),
