@@ -143,6 +143,9 @@ impl Client {
                 else {
                     continue;
                 };
+                if !transaction.contains(sequence) {
+                    continue;
+                }
                 if errno != 0 && refused.is_none() {
                     let change = transaction
                         .change(sequence)

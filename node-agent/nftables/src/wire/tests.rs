@@ -89,6 +89,8 @@ proptest! {
         let changes = changes(None, Table::new(&rules).as_ref());
         let transaction = transaction(&changes, sequence);
         let numbers: Vec<_> = packets(&transaction.bytes).map(|message| message.unwrap().sequence).collect();
+        prop_assert!(numbers.iter().all(|number| transaction.contains(*number)));
+        prop_assert!(!transaction.contains(sequence.wrapping_sub(1)) && !transaction.contains(transaction.next));
         prop_assert_eq!(numbers.first(), Some(&transaction.begin));
         prop_assert_eq!(transaction.change(transaction.begin), None);
         prop_assert_eq!(numbers.last(), Some(&transaction.next.wrapping_sub(1)));

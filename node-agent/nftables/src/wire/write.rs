@@ -56,6 +56,12 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Whether a sequence number is of this transaction, and not of one whose answer came too late.
+    #[must_use]
+    pub const fn contains(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.begin) < self.next.wrapping_sub(self.begin)
+    }
+
     /// Index of the change that a sequence number stands for.
     #[must_use]
     pub fn change(&self, sequence: u32) -> Option<usize> {
