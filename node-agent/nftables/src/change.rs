@@ -68,7 +68,8 @@ pub enum Change {
 /// table. They are meant as one transaction, in this order.
 ///
 /// As long as maps and hooks are what they should be, only what differs is changed: packets that other elements fit
-/// see nothing of it. Otherwise the table is made anew.
+/// see nothing of it. Otherwise the table is made anew. That is one transaction too, but a packet that is between two
+/// steps of the old table while the kernel switches over can find the rest of it empty and go on without a mark.
 #[must_use]
 pub fn changes(observed: Option<&Table>, wanted: Option<&Table>) -> Vec<Change> {
     match (observed, wanted) {
