@@ -222,6 +222,9 @@ fn unknown_and_wrong_values_are_refused() {
         ("operator.replicas=0", "replicas"),
         ("agent.adminPort=70000", "adminPort"),
         ("agent.stateDirectory=state", "stateDirectory"),
+        ("agent.statistics.level=Everything", "level"),
+        ("agent.statistics.maximumSeries=-1", "maximumSeries"),
+        ("agent.statistics.labels=all", "labels"),
         ("images.pullPolicy=Sometimes", "pullPolicy"),
         ("colour=red", "colour"),
     ] {
@@ -248,5 +251,32 @@ fn images_and_annotations_reach_the_pods() {
     assert_eq!(
         agent_template(&objects, "real-server.yaml")["metadata"]["annotations"],
         Value::Null
+    );
+}
+
+#[test]
+fn the_bounds_of_statistics_reach_the_agents() {
+    let arguments = |values: &[&str]| {
+        let template = agent_template(&render(values), "director.yaml");
+        strings(&template["spec"]["containers"][0]["args"])
+    };
+    let has = |arguments: &BTreeSet<String>, argument: &str| arguments.contains(argument);
+    let usual = arguments(&[]);
+    assert!(has(&usual, "--statistics-level=RealServers"), "{usual:?}");
+    assert!(
+        has(&usual, "--statistics-maximum-series=10000"),
+        "{usual:?}"
+    );
+    let bounded = arguments(&[
+        "agent.statistics.level=VirtualServices",
+        "agent.statistics.maximumSeries=2000000",
+    ]);
+    assert!(
+        has(&bounded, "--statistics-level=VirtualServices"),
+        "{bounded:?}"
+    );
+    assert!(
+        has(&bounded, "--statistics-maximum-series=2000000"),
+        "{bounded:?}"
     );
 }

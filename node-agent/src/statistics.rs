@@ -62,16 +62,22 @@ impl Names {
     /// The names of a plan's services.
     #[must_use]
     pub fn of(services: &Services) -> Self {
-        let named = services.resolved.values().flat_map(|service| {
-            service.keys().map(|key| {
-                let named = Named {
-                    name: Arc::clone(&service.name),
-                    servers: service.members.len(),
-                };
-                (key, named)
-            })
-        });
-        Self(named.collect())
+        Self::new(services.resolved.values().flat_map(|service| {
+            service
+                .keys()
+                .map(|key| (key, Arc::clone(&service.name), service.members.len()))
+        }))
+    }
+
+    /// The names of services: for each its key, `namespace/name` of the virtual service, and how many real servers it
+    /// has.
+    pub fn new(services: impl IntoIterator<Item = (ServiceKey, Arc<str>, usize)>) -> Self {
+        let named = services.into_iter();
+        Self(
+            named
+                .map(|(key, name, servers)| (key, Named { name, servers }))
+                .collect(),
+        )
     }
 }
 

@@ -60,6 +60,8 @@ spec:
         - --state-dir=/state
         - --proc-sys-net=/host/proc/sys/net
         - --admin-address=127.0.0.1:{{ .root.Values.agent.adminPort }}
+        - --statistics-level={{ .root.Values.agent.statistics.level }}
+        - --statistics-maximum-series={{ int64 .root.Values.agent.statistics.maximumSeries }}
       env:
         - name: NODE_NAME
           valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
