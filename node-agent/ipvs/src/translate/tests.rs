@@ -131,6 +131,81 @@ fn commands() -> Vec<Command> {
         Command::Zero(Some(service)),
         Command::DeleteService(service),
     ]
+    .into_iter()
+    .chain(more_commands())
+    .collect()
+}
+
+/// Those of a second capture.
+fn more_commands() -> Vec<Command> {
+    let web6 = ServiceKey::Address {
+        protocol: Protocol::Tcp,
+        address: "2001:db8::10".parse().unwrap(),
+        port: 80,
+    };
+    let sctp = ServiceKey::Address {
+        protocol: Protocol::Sctp,
+        address: [192, 0, 2, 10].into(),
+        port: 99,
+    };
+    let marked = ServiceKey::Mark {
+        mark: NonZeroU32::new(7).unwrap(),
+        family: Family::Ipv4,
+    };
+    let both = ServiceFlags::SCHEDULER_1 | ServiceFlags::SCHEDULER_2;
+    let to = |service, destination| Command::AddDestination {
+        service,
+        destination,
+    };
+    let by = |address: &str, port, forwarding, weight| {
+        let address = address.parse().unwrap();
+        Destination::new(DestinationKey { address, port }, forwarding, weight)
+    };
+    let tunnel = |kind, port, flags| Forwarding::Tunnel(Tunnel { kind, port, flags });
+    let gre = tunnel(TunnelKind::Gre, 0, TunnelFlags::empty());
+    let gue = tunnel(TunnelKind::Gue, 6080, TunnelFlags::REMOTE_CHECKSUM);
+    let server6 = by("2001:db8::21", 80, Forwarding::DirectRouting, 65535);
+    vec![
+        Command::AddService(Service::new(web(), name("wlc"))),
+        Command::AddService(Service {
+            persistence: Some(Persistence {
+                timeout_seconds: 60,
+                netmask: Netmask::V6(64),
+            }),
+            ..Service::new(web6, name("rr"))
+        }),
+        Command::AddService(Service::new(marked, name("rr"))),
+        Command::AddService(Service {
+            flags: both,
+            ..Service::new(sctp, name("sh"))
+        }),
+        Command::SetService(Service {
+            flags: ServiceFlags::SCHEDULER_2,
+            ..Service::new(web(), name("mh"))
+        }),
+        to(web(), by("198.51.100.23", 8080, Forwarding::Nat, 0)),
+        to(web(), server(24, Forwarding::Tunnel(Tunnel::IPIP), 1)),
+        to(web(), server(25, gre, 1)),
+        to(web(), by("2001:db8::26", 80, gue, 1)),
+        to(web6, server6),
+        to(marked, by("198.51.100.21", 0, Forwarding::DirectRouting, 1)),
+        Command::DeleteDestination {
+            service: web6,
+            destination: server6.key,
+        },
+        Command::StartDaemon(SyncDaemon::new(SyncRole::Master, name("lo"), 255)),
+        Command::StartDaemon(SyncDaemon {
+            group: Some("ff02::81".parse().unwrap()),
+            ..SyncDaemon::new(SyncRole::Backup, name("lo"), 7)
+        }),
+        Command::SetTimeouts(Timeouts {
+            tcp_seconds: 0,
+            tcp_fin_seconds: 100,
+            udp_seconds: 0,
+        }),
+        Command::Zero(None),
+        Command::DeleteService(marked),
+    ]
 }
 
 fn decode(datagram: &[u8]) -> Message {
@@ -261,6 +336,29 @@ fn captured_daemons_timeouts_and_info_are_read() {
             connection_table_size: 4096
         }
     );
+}
+
+#[test]
+fn straight_from_the_bytes_is_the_same() {
+    // The headers of netlink stand before the payload.
+    let payload = |name| captured::answer(name).split_off(16);
+    let [Attribute::Service(service)] =
+        &Message::decode(&payload("services")).unwrap().attributes[..1]
+    else {
+        panic!("a service is expected");
+    };
+    assert_eq!(
+        decode_service(&payload("services")).unwrap(),
+        Some(read_service(service).unwrap())
+    );
+    let name = "destinations of 192.0.2.10:80";
+    let destination = decode_destination(&payload(name), Family::Ipv4).unwrap();
+    let expected = server(21, Forwarding::DirectRouting, 5);
+    assert_eq!(destination.unwrap().destination, expected);
+    assert_eq!(decode_service(&payload(name)).unwrap(), None);
+    assert_eq!(decode_daemon(&payload("daemons")).unwrap(), Some(backup()));
+    assert_eq!(decode_daemon(&payload("services")).unwrap(), None);
+    assert!(decode_service(&[1]).is_err());
 }
 
 #[test]
