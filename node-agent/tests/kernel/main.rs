@@ -5,11 +5,13 @@
 
 #![allow(
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 
 mod nlmon;
+mod statistics;
 
 use std::io::Write as _;
 use std::path::Path;
