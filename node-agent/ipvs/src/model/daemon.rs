@@ -18,6 +18,16 @@ pub enum SyncRole {
 ///
 /// Options that are `None` are the kernel's to choose. It reports its choice back, so compare with
 /// [`SyncDaemon::is_met_by`]. Kernels before 4.3 do not know these options.
+///
+/// ```
+/// use lvs_ipvs::{Name, SyncDaemon, SyncRole};
+///
+/// let wanted = SyncDaemon::new(SyncRole::Master, Name::new("eth0")?, 7);
+/// assert_eq!(wanted.to_string(), "master --mcast-interface eth0 --syncid 7");
+/// let observed = SyncDaemon { port: Some(8848), ..wanted.clone() };
+/// assert!(wanted.is_met_by(&observed) && wanted != observed);
+/// # Ok::<(), lvs_ipvs::NameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncDaemon {
     /// Role.

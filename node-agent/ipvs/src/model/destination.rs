@@ -104,6 +104,14 @@ pub enum Forwarding {
 }
 
 /// A real server of a virtual service.
+///
+/// ```
+/// use lvs_ipvs::{Destination, DestinationKey, Forwarding};
+///
+/// let key = DestinationKey { address: [198, 51, 100, 21].into(), port: 8080 };
+/// let server = Destination { upper_threshold: 100, ..Destination::new(key, Forwarding::Nat, 5) };
+/// assert_eq!(server.to_string(), "-r 198.51.100.21:8080 -m -w 5 -x 100");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Destination {
     /// Identity.

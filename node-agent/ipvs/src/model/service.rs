@@ -186,6 +186,20 @@ impl Persistence {
 }
 
 /// A virtual service without its destinations.
+///
+/// ```
+/// use lvs_ipvs::{Family, Name, Netmask, Persistence, Protocol, Service, ServiceFlags, ServiceKey};
+///
+/// let key = ServiceKey::Address { protocol: Protocol::Tcp, address: [192, 0, 2, 10].into(), port: 443 };
+/// let service = Service {
+///     flags: ServiceFlags::SCHEDULER_2,
+///     persistence: Netmask::from_prefix_length(Family::Ipv4, 24)
+///         .map(|netmask| Persistence { timeout_seconds: 300, netmask }),
+///     ..Service::new(key, Name::new("mh")?)
+/// };
+/// assert_eq!(service.to_string(), "-t 192.0.2.10:443 -s mh -p 300 -M 255.255.255.0 -b mh-port");
+/// # Ok::<(), lvs_ipvs::NameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Service {
     /// What packets the service takes.
