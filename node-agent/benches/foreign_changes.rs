@@ -78,10 +78,11 @@ async fn measure(args: &Args) {
         start.elapsed()
     };
     let dump = expect(&mut ipvs);
-    // The first look comes at once and belongs to the start.
-    let started = lookout_cpu();
-    while lookout_cpu() == started {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    // The first look comes at once and belongs to the start; of a large table it takes its time.
+    let mut spent = Duration::MAX;
+    while lookout_cpu() != spent {
+        spent = lookout_cpu();
+        tokio::time::sleep(Duration::from_millis(400)).await;
     }
     let before = lookout_cpu();
     let start = Instant::now();
