@@ -63,7 +63,7 @@ const GRE: Kind = Kind {
 /// What the cluster's agents must have put back: device by device, up or not, and its `rp_filter`.
 const DEVICES: &str = "for device in tunl0 gre0 all; do \
      echo $device $(cat /sys/class/net/$device/operstate 2>/dev/null) \
-     $(cat /proc/sys/net/ipv4/conf/$device/rp_filter); done; ip -o fou show 2>/dev/null; ip -o address show lo";
+     $(cat /proc/sys/net/ipv4/conf/$device/rp_filter); done; ip fou show; ip -o address show lo; ip -o address show tunl0; ip -o address show gre0";
 
 fn main() -> ExitCode {
     scenario::main(
@@ -75,6 +75,7 @@ fn main() -> ExitCode {
             ("gue_carries_full_size_packets_past_a_router", gue),
             ("gre_carries_full_size_packets_past_a_router", gre),
             ("the_kind_changes_on_the_live_service", live_change),
+            ("a_host_that_filters_strictly_lets_clients_in", strict_host),
             ("real_servers_are_left_as_they_were", left_as_before),
         ],
     )
@@ -98,7 +99,8 @@ fn carries(cluster: &Cluster, kind: &Kind) -> Result<()> {
     for (node, _) in REAL_SERVERS {
         let path = format!("/proc/sys/net/ipv4/conf/{}/rp_filter", kind.device);
         let value = cluster.on(node, &["cat", &path])?;
-        ensure!(value.trim() == "0", "{node}: {path} is {value}");
+        // Loose: it lets the clients' packets in whatever the setting for all devices is.
+        ensure!(value.trim() == "2", "{node}: {path} is {value}");
         ensure!(cluster.has_address(node, VIP)?, "{node} has no VIP");
     }
 
@@ -180,6 +182,28 @@ fn live_change(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// The setting for all devices is the administrator's and stays.
+fn strict_host(cluster: &Cluster) -> Result<()> {
+    set_rp_filter(cluster, "all", "1")?;
+    let load = Traffic::http(target()?)
+        .load(Load::Concurrency(4))
+        .requests(100);
+    let report = cluster.lab.client("client-1")?.traffic(load)?.wait();
+    let kept = cluster.on("web-1", &["cat", "/proc/sys/net/ipv4/conf/all/rp_filter"]);
+    set_rp_filter(cluster, "all", "0")?;
+    let report = report?;
+    ensure!(report.failed() == 0, "requests failed:\n{report}");
+    ensure!(
+        report.per_server().contains_key("web-1"),
+        "web-1 answered nothing:\n{report}"
+    );
+    ensure!(
+        kept?.trim() == "1",
+        "the setting for all devices was changed"
+    );
+    Ok(())
+}
+
 fn left_as_before(cluster: &Cluster) -> Result<()> {
     cluster.delete_example()?;
     // What a real server has that never was one.
@@ -191,28 +215,26 @@ fn left_as_before(cluster: &Cluster) -> Result<()> {
             Ok(())
         })?;
     }
-    // A host that filters by reverse path, strictly or loosely, gets its setting back too.
-    for value in ["1", "2"] {
-        set_rp_filter(cluster, value)?;
+    // A host that filters by reverse path gets its setting back too.
+    for value in ["1", "0"] {
+        set_rp_filter(cluster, "tunl0", value)?;
         cluster.apply_example()?;
-        wait_rp_filter(cluster, "0")?;
+        wait_rp_filter(cluster, "2")?;
         cluster.delete_example()?;
         wait_rp_filter(cluster, value)?;
     }
-    set_rp_filter(cluster, "0")
+    Ok(())
 }
 
-const RP_FILTER: &str = "/proc/sys/net/ipv4/conf/tunl0/rp_filter";
-
-fn set_rp_filter(cluster: &Cluster, value: &str) -> Result<()> {
-    let line = format!("echo {value} > {RP_FILTER}");
+fn set_rp_filter(cluster: &Cluster, device: &str, value: &str) -> Result<()> {
+    let line = format!("echo {value} > /proc/sys/net/ipv4/conf/{device}/rp_filter");
     cluster.on("web-1", &["sh", "-c", &line]).map(drop)
 }
 
 fn wait_rp_filter(cluster: &Cluster, wanted: &str) -> Result<()> {
     let what = format!("rp_filter of web-1's tunl0 is {wanted}");
     eventually(&what, Duration::from_secs(30), || {
-        let value = cluster.on("web-1", &["cat", RP_FILTER])?;
+        let value = cluster.on("web-1", &["cat", "/proc/sys/net/ipv4/conf/tunl0/rp_filter"])?;
         ensure!(value.trim() == wanted, "it is {}", value.trim());
         Ok(())
     })?;
