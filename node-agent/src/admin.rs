@@ -10,6 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use lvs_crds::v1alpha1::condition::PROGRAMMED;
 use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use serde_json::json;
@@ -20,7 +21,7 @@ use tokio::task::spawn_blocking;
 use crate::bundle::PlanBundle;
 use crate::heartbeat::Heartbeat;
 use crate::op_log::{Entry, OpLog};
-use crate::report::Report;
+use crate::report::{Report, ReportedCondition};
 
 /// `Content-Type` of the metrics, the text format of `OpenMetrics` 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -70,12 +71,22 @@ async fn health(State(admin): State<Admin>) -> Response {
     "ok\n".into_response()
 }
 
-/// Ready: a plan was carried out, or there is none.
+/// Ready: a plan was carried out, or there is none. If not, it says why.
 async fn readiness(State(admin): State<Admin>) -> Response {
     let has_plan = admin.bundle.borrow().is_some();
-    let applied = admin.report.borrow().applied_revision.is_some();
-    if has_plan && !applied {
-        let text = "the plan has not been carried out\n";
+    let report = admin.report.borrow();
+    if has_plan && report.applied_revision.is_none() {
+        let mut text = "the plan has not been carried out\n".to_owned();
+        let programmed = report
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == PROGRAMMED);
+        if let Some(ReportedCondition {
+            reason, message, ..
+        }) = programmed
+        {
+            text.push_str(&format!("{reason}: {message}\n"));
+        }
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "ok\n".into_response()

@@ -11,6 +11,8 @@ use lvs_e2e::cluster::repository;
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::{self, weight};
 
+use crate::tunnels;
+
 /// `NAME=ADDRESS/PREFIX` of every host.
 pub(crate) const HOSTS: [&str; 5] = [
     "lb-1=192.168.1.129/24",
@@ -20,7 +22,7 @@ pub(crate) const HOSTS: [&str; 5] = [
     "client=192.168.1.20/24",
 ];
 
-const VIP: &str = "192.168.1.222";
+pub(crate) const VIP: &str = "192.168.1.222";
 const SERVICE: &str = "TCP 192.168.1.222:80";
 
 /// RFC 9568, section 6.1, for the director of priority 100.
@@ -30,11 +32,12 @@ const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 type Step = fn(&mut Rack) -> Result<()>;
 
 /// Each in a kernel of its own.
-pub(crate) const STEPS: [(&str, Step); 4] = [
+pub(crate) const STEPS: [(&str, Step); 5] = [
     ("serves_and_follows_its_plan", follows_its_plan),
     ("repairs_what_others_change", repairs),
     ("fails_over_when_an_agent_is_killed", fails_over),
     ("releases_all_of_it_and_nothing_else", releases),
+    ("reaches_real_servers_through_tunnels", tunnels::reach),
 ];
 
 /// Brings the load balancer up and runs one step.
@@ -102,7 +105,7 @@ impl Rack {
         Ok(rack)
     }
 
-    fn write_plan(&self, host: &str, plan: &str) -> Result<()> {
+    pub(crate) fn write_plan(&self, host: &str, plan: &str) -> Result<()> {
         // As an editor does it: a new file takes the old one's name.
         let path = self.directory.join(format!("{host}.yaml"));
         let new = self.directory.join(format!("{host}.yaml.new"));
@@ -338,7 +341,7 @@ fn releases(rack: &mut Rack) -> Result<()> {
     Ok(())
 }
 
-fn head(host: &str) -> String {
+pub(crate) fn head(host: &str) -> String {
     format!("apiVersion: lvs-operator.dev/v1alpha1\nkind: NodePlan\nmetadata: {{name: {host}}}\n")
 }
 
@@ -383,7 +386,7 @@ fn plan(host: &str, web_1_weight: u32) -> String {
              instance: default\n    \
              addresses: [{VIP}]\n    \
              ports: [{{name: http, port: 80}}]\n    \
-             forwarding: DR\n    \
+             forwarding: {{method: DR}}\n    \
              scheduler: {{name: wrr}}\n    \
              pools: [web]\n  \
            pools:\n  \
@@ -395,7 +398,7 @@ fn plan(host: &str, web_1_weight: u32) -> String {
 }
 
 /// Name of the server that answers the client.
-fn ask() -> Result<String> {
+pub(crate) fn ask() -> Result<String> {
     let page = run_on(
         "client",
         &["curl", "-sf", "--max-time", "1", "http://192.168.1.222/"],
@@ -406,7 +409,7 @@ fn ask() -> Result<String> {
         .context("an empty page")
 }
 
-fn has_vip(host: &str) -> Result<bool> {
+pub(crate) fn has_vip(host: &str) -> Result<bool> {
     Ok(run_on(host, &["ip", "-o", "address"])?.contains("192.168.1.222/"))
 }
 
@@ -420,7 +423,7 @@ fn on(host: &str, command: &[&str]) -> Command {
     process
 }
 
-fn run_on(host: &str, command: &[&str]) -> Result<String> {
+pub(crate) fn run_on(host: &str, command: &[&str]) -> Result<String> {
     let output = on(host, command).stdin(Stdio::null()).output()?;
     ensure!(
         output.status.success(),
