@@ -76,17 +76,17 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     let has_plan = admin.bundle.borrow().is_some();
     let report = admin.report.borrow();
     if has_plan && report.applied_revision.is_none() {
-        let mut text = "the plan has not been carried out\n".to_owned();
+        let unready = "the plan has not been carried out";
         let programmed = report
             .conditions
             .iter()
             .find(|condition| condition.type_ == PROGRAMMED);
-        if let Some(ReportedCondition {
-            reason, message, ..
-        }) = programmed
-        {
-            text.push_str(&format!("{reason}: {message}\n"));
-        }
+        let text = match programmed {
+            Some(ReportedCondition {
+                reason, message, ..
+            }) => format!("{unready}\n{reason}: {message}\n"),
+            None => format!("{unready}\n"),
+        };
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     }
     "ok\n".into_response()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use kube::Client;
+use kube::{Client, Config};
 use lvs_node_agent::admin::{self, Admin};
 use lvs_node_agent::agent::{Agent, Inputs, Outputs, Settings};
 use lvs_node_agent::args::{Args, LogFormat};
@@ -35,6 +35,9 @@ use tracing_subscriber::EnvFilter;
 const CLIENT_SILENCE: &str = "kube_client::client::builder=off";
 /// Time until the admin port is tried again.
 const ADMIN_PAUSE: Duration = Duration::from_secs(2);
+/// An API server that says nothing for this time on a connection is asked over another one. Longer than
+/// a watch is silent, see [`source::cluster::WATCH_SECONDS`].
+const API_PATIENCE: Duration = Duration::from_secs(70);
 /// How many Events and repairs may wait for the API server.
 const NOTICES: usize = 256;
 /// Threads for the few calls that block: files and name resolution.
@@ -87,7 +90,6 @@ fn run(args: Args) -> anyhow::Result<()> {
     supervisor::settle_child().context("cannot follow the parent process")?;
     let _lock = AgentLock::acquire(&args.state_dir)?;
     let (store, from_disk) = Store::open(&args.state_dir)?;
-    let (sender, plans) = source::channel(store, from_disk);
     let (vrrp, vrrp_events) =
         VrrpHandle::start().context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
     tokio::runtime::Builder::new_current_thread()
@@ -99,6 +101,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         .block_on(async {
             // A task of its own: whatever wakes the root future writes to the runtime's eventfd
             // first, which makes every timer cost two rounds of epoll.
+            let (sender, plans) = source::channel(store, from_disk);
             let work = tokio::spawn(work(args, sender, plans, vrrp, vrrp_events));
             work.await.context("the agent panicked")?
         })
@@ -210,9 +213,13 @@ async fn work(
 async fn cluster() -> anyhow::Result<Client> {
     // Exactly one provider is linked; a second call would be a second agent in one process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    Client::try_default()
+    let mut config = Config::infer()
         .await
-        .context("no cluster is configured; outside of one, --plan names a file to carry out")
+        .context("no cluster is configured; outside of one, --plan names a file to carry out")?;
+    // A connection that is dead would hold up the first request on it for as long as TCP repeats it.
+    config.read_timeout = Some(API_PATIENCE);
+    config.reset_reader_on_write = true;
+    Client::try_from(config).context("cannot make a client of the API server")
 }
 
 fn start_reporter(

@@ -17,6 +17,7 @@ use kube::{Api, Client, Resource as _};
 use lvs_crds::v1alpha1::{NodePlan, NodePlanStatus, RouterState, VirtualService, condition};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::report::{Report, Subject};
 use crate::source::Refusal;
@@ -30,6 +31,9 @@ const SHORTEST_GAP: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between writes that fail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A status that the API server does not take within this time is written anew, over a connection of
+/// its own.
+const STATUS_PATIENCE: Duration = Duration::from_secs(10);
 /// An Event that the API server does not take within this time is dropped.
 const EVENT_PATIENCE: Duration = Duration::from_secs(5);
 /// The end of the agent is not held up longer for its last status.
@@ -42,10 +46,20 @@ const NOTE_BYTES: usize = 1024;
 pub async fn publish_status(
     client: Client,
     node: String,
-    mut reports: watch::Receiver<Report>,
-    mut refusals: watch::Receiver<Option<Refusal>>,
+    reports: watch::Receiver<Report>,
+    refusals: watch::Receiver<Option<Refusal>>,
 ) {
     let api = Api::<NodePlan>::all(client);
+    publish(&api, &node, reports, refusals, STATUS_PATIENCE).await;
+}
+
+async fn publish(
+    api: &Api<NodePlan>,
+    node: &str,
+    mut reports: watch::Receiver<Report>,
+    mut refusals: watch::Receiver<Option<Refusal>>,
+    patience: Duration,
+) {
     let mut pause = FIRST_PAUSE;
     // What the API server has; `None` when that is not known.
     let mut known: Option<NodePlanStatus> = None;
@@ -54,19 +68,21 @@ pub async fn publish_status(
         let refusal = refusals.borrow_and_update().clone();
         // Before the first plan there is nothing to say.
         let silent = report.observed_generation == condition::unobserved() && refusal.is_none();
-        let written = if silent {
-            Ok(())
-        } else {
-            write(&api, &node, &report, refusal.as_ref(), &mut known).await
+        let writing = async {
+            if silent {
+                return Ok(());
+            }
+            write(api, node, &report, refusal.as_ref(), &mut known).await
         };
-        let wait = match written {
-            Ok(()) => {
+        let wait = match timeout(patience, writing).await {
+            Ok(Ok(())) => {
                 pause = FIRST_PAUSE;
                 tokio::time::sleep(SHORTEST_GAP).await;
                 None
             }
-            Err(error) => {
-                tracing::debug!(%error, ?pause, "status not written");
+            failed => {
+                tracing::debug!(?failed, ?pause, "status not written");
+                // What was cut short may have arrived.
                 known = None;
                 let wait = pause;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -92,10 +108,7 @@ pub async fn publish_stopped(client: Client, node: &str, mut report: Report) {
     let api = Api::<NodePlan>::all(client);
     let mut known = None;
     let written = write(&api, node, &report, None, &mut known);
-    if !matches!(
-        tokio::time::timeout(LAST_PATIENCE, written).await,
-        Ok(Ok(()))
-    ) {
+    if !matches!(timeout(LAST_PATIENCE, written).await, Ok(Ok(()))) {
         tracing::warn!("the last status was not written");
     }
 }
@@ -157,7 +170,7 @@ pub async fn publish_events(client: Client, node: String, mut notices: mpsc::Rec
         let api = Api::<Event>::namespaced(client.clone(), &namespace);
         let parameters = PostParams::default();
         let created = api.create(&parameters, &event);
-        match tokio::time::timeout(EVENT_PATIENCE, created).await {
+        match timeout(EVENT_PATIENCE, created).await {
             Ok(Ok(_)) => {}
             Ok(Err(error @ kube::Error::Api(_))) => tracing::warn!(%error, "Event not created"),
             Ok(Err(error)) => tracing::debug!(%error, "Event not created"),
@@ -211,3 +224,6 @@ fn event(node: &str, notice: Notice, now: Timestamp) -> Event {
         ..Event::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

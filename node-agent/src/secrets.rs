@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::bundle::PlanBundle;
+use crate::source::cluster::WATCH_SECONDS;
+use crate::store::writer::Writer;
 use crate::store::{StoreError, write_durably};
 
 /// How often a directory of passwords is looked at.
@@ -76,12 +78,13 @@ struct OnDisk {
 
 /// The sending side of the passwords, with the file that keeps them.
 pub struct Keeper {
-    path: PathBuf,
+    file: Writer<Secrets>,
     secrets: watch::Sender<Secrets>,
 }
 
 impl Keeper {
-    /// Reads what the state directory has. A file that cannot be read is as good as none.
+    /// Reads what the state directory has. A file that cannot be read is as good as none. Must be called
+    /// within a tokio runtime.
     #[must_use]
     pub fn open(state_dir: &Path) -> (Self, watch::Receiver<Secrets>) {
         let path = state_dir.join("secrets");
@@ -95,48 +98,46 @@ impl Keeper {
         let secrets = Secrets(secrets);
         let (sender, receiver) = watch::channel(secrets);
         let keeper = Self {
-            path,
+            file: Writer::start("the password", move |secrets| save(&path, secrets)),
             secrets: sender,
         };
         (keeper, receiver)
     }
 
-    fn set(&self, reference: &SecretReference, password: &[u8]) {
+    async fn set(&self, reference: &SecretReference, password: &[u8]) {
         self.modify(|secrets| {
             let is_other = secrets.set(reference, trim(password));
             secrets.retain(Some(reference)) || is_other
-        });
+        })
+        .await;
     }
 
-    fn retain(&self, wanted: Option<&SecretReference>) {
-        self.modify(|secrets| secrets.retain(wanted));
+    async fn retain(&self, wanted: Option<&SecretReference>) {
+        self.modify(|secrets| secrets.retain(wanted)).await;
     }
 
-    fn modify(&self, change: impl FnOnce(&mut Secrets) -> bool) {
-        if self.secrets.send_if_modified(change)
-            && let Err(error) = self.save()
-        {
-            tracing::error!(%error, "password not kept on disk");
+    async fn modify(&self, change: impl FnOnce(&mut Secrets) -> bool) {
+        if self.secrets.send_if_modified(change) {
+            let secrets = self.secrets.borrow().clone();
+            self.file.keep(secrets).await;
         }
     }
+}
 
-    fn save(&self) -> Result<(), StoreError> {
-        let on_disk: Vec<_> = self
-            .secrets
-            .borrow()
-            .0
-            .iter()
-            .map(|(reference, password)| OnDisk {
-                reference: reference.clone(),
-                password: password.clone(),
-            })
-            .collect();
-        let contents = serde_json::to_vec(&on_disk).map_err(|source| StoreError::Encode {
-            what: "the passwords".into(),
-            source,
-        })?;
-        write_durably(&self.path, &contents, 0o600)
-    }
+fn save(path: &Path, secrets: &Secrets) -> Result<(), StoreError> {
+    let on_disk: Vec<_> = secrets
+        .0
+        .iter()
+        .map(|(reference, password)| OnDisk {
+            reference: reference.clone(),
+            password: password.clone(),
+        })
+        .collect();
+    let contents = serde_json::to_vec(&on_disk).map_err(|source| StoreError::Encode {
+        what: "the passwords".into(),
+        source,
+    })?;
+    write_durably(path, &contents, 0o600)
 }
 
 /// What the plan names now.
@@ -156,7 +157,7 @@ pub async fn follow_cluster(
     let api = Api::<Secret>::namespaced(client, &namespace);
     loop {
         let reference = wanted(&mut plans);
-        keeper.retain(reference.as_ref());
+        keeper.retain(reference.as_ref()).await;
         let still = still_wanted(&mut plans, reference.as_ref());
         let goes_on = match &reference {
             None => still.await,
@@ -187,7 +188,9 @@ async fn still_wanted(
 }
 
 async fn follow_secret(api: &Api<Secret>, reference: &SecretReference, keeper: &Keeper) {
-    let config = watcher::Config::default().fields(&format!("metadata.name={}", reference.name));
+    let config = watcher::Config::default()
+        .fields(&format!("metadata.name={}", reference.name))
+        .timeout(WATCH_SECONDS);
     let mut events = watcher(api.clone(), config).default_backoff().boxed();
     let mut failing = false;
     while let Some(event) = events.next().await {
@@ -196,7 +199,7 @@ async fn follow_secret(api: &Api<Secret>, reference: &SecretReference, keeper: &
                 failing = false;
                 let data = secret.data.unwrap_or_default();
                 if let Some(password) = data.get(&reference.key) {
-                    keeper.set(reference, &password.0);
+                    keeper.set(reference, &password.0).await;
                 } else {
                     let (secret, key) = (&reference.name, &reference.key);
                     tracing::error!(secret, key, "the Secret lacks the key of the VRRP password");
@@ -226,10 +229,10 @@ pub async fn follow_directory(
 ) {
     loop {
         let reference = wanted(&mut plans);
-        keeper.retain(reference.as_ref());
+        keeper.retain(reference.as_ref()).await;
         if let Some(reference) = &reference {
             match std::fs::read(directory.join(&reference.name).join(&reference.key)) {
-                Ok(password) => keeper.set(reference, &password),
+                Ok(password) => keeper.set(reference, &password).await,
                 Err(error) => tracing::debug!(%error, secret = reference.name, "no password"),
             }
         }
@@ -267,12 +270,12 @@ mod tests {
         Arc::new(serde_json::from_value(bundle).expect("a bundle"))
     }
 
-    #[test]
-    fn a_password_outlives_the_process_and_is_for_its_owner_alone() {
+    #[tokio::test]
+    async fn a_password_outlives_the_process_and_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().expect("a directory");
         let (keeper, secrets) = Keeper::open(directory.path());
-        keeper.set(&reference("vrrp"), b"1111\n");
+        keeper.set(&reference("vrrp"), b"1111\n").await;
         let expected = Some(&b"1111"[..]);
         assert_eq!(secrets.borrow().password(&reference("vrrp")), expected);
         let (_, later) = Keeper::open(directory.path());

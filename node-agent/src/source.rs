@@ -10,18 +10,14 @@ pub mod merge;
 pub mod objects;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinError;
 
 use crate::bundle::PlanBundle;
 use crate::store::Store;
+use crate::store::writer::Writer;
 
 pub use decode::Refusal;
-
-/// A disk that takes longer to keep a plan is not waited for.
-const SAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the rest of the agent reads of a source.
 #[derive(Clone, Debug)]
@@ -37,18 +33,21 @@ pub struct Plans {
 pub struct PlanSender {
     bundle: watch::Sender<Option<Arc<PlanBundle>>>,
     refusal: watch::Sender<Option<Refusal>>,
-    store: Option<Store>,
+    store: Writer<Arc<PlanBundle>>,
 }
 
-/// Makes the channels, preset with the plan that was found on disk.
+/// Makes the channels, preset with the plan that was found on disk. Must be called within a tokio
+/// runtime.
 #[must_use]
-pub fn channel(store: Store, from_disk: Option<PlanBundle>) -> (PlanSender, Plans) {
+pub fn channel(mut store: Store, from_disk: Option<PlanBundle>) -> (PlanSender, Plans) {
     let (bundle, bundle_receiver) = watch::channel(from_disk.map(Arc::new));
     let (refusal, refusal_receiver) = watch::channel(None);
     let sender = PlanSender {
         bundle,
         refusal,
-        store: Some(store),
+        store: Writer::start("the plan", move |bundle: &Arc<PlanBundle>| {
+            store.save(bundle)
+        }),
     };
     let plans = Plans {
         bundle: bundle_receiver,
@@ -68,20 +67,8 @@ impl PlanSender {
         }
         let bundle = Arc::new(bundle);
         // A restart knows no earlier plan that would make good for missing slices.
-        if bundle.has_its_slices()
-            && let Some(mut store) = self.store.take()
-        {
-            let kept = Arc::clone(&bundle);
-            let saving = tokio::task::spawn_blocking(move || {
-                let saved = store.save(&kept);
-                (store, saved)
-            });
-            if let Ok(saved) = tokio::time::timeout(SAVE_PATIENCE, saving).await {
-                self.store = saved_store(saved);
-            } else {
-                // The task keeps the store; plans live in memory alone from here on.
-                tracing::error!("the disk does not answer; plans are no longer kept");
-            }
+        if bundle.has_its_slices() && !self.store.keep(Arc::clone(&bundle)).await {
+            tracing::warn!("the disk has not kept the plan yet; it is carried out all the same");
         }
         self.bundle.send_replace(Some(bundle));
     }
@@ -96,22 +83,5 @@ impl PlanSender {
             *current = Some(refusal);
             true
         });
-    }
-}
-
-fn saved_store(
-    saved: Result<(Store, Result<(), crate::store::StoreError>), JoinError>,
-) -> Option<Store> {
-    match saved {
-        Ok((store, result)) => {
-            if let Err(error) = result {
-                tracing::error!(%error, "plan not kept on disk");
-            }
-            Some(store)
-        }
-        Err(error) => {
-            tracing::error!(%error, "plan not kept on disk");
-            None
-        }
     }
 }

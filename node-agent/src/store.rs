@@ -4,6 +4,8 @@
 //! (power loss) costs that revision alone. Each file is one line of header and one of JSON; the
 //! header has a serial number and the digest of the JSON.
 
+pub mod writer;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

@@ -18,6 +18,9 @@ use tokio::time::Instant;
 use super::PlanSender;
 use super::objects::Objects;
 
+/// After this time the API server ends a watch, and the next one goes on where it was. A watch that
+/// says nothing for 5 s longer has lost its server, and is begun anew over another connection.
+pub const WATCH_SECONDS: u32 = 60;
 /// Changes that belong together arrive within this time: a plan after its slices.
 const COALESCE: Duration = Duration::from_millis(5);
 /// However many there are, they are not held back longer.
@@ -132,12 +135,16 @@ async fn next_of(
 
 fn watch_plan(client: &Client, node: &str) -> Events {
     let api = Api::all_with(client.clone(), &ApiResource::erase::<NodePlan>(&()));
-    let config = watcher::Config::default().fields(&format!("metadata.name={node}"));
+    let config = watcher::Config::default()
+        .fields(&format!("metadata.name={node}"))
+        .timeout(WATCH_SECONDS);
     watcher(api, config).default_backoff().boxed()
 }
 
 fn watch_slices(client: &Client, pair: &str) -> Events {
     let api = Api::all_with(client.clone(), &ApiResource::erase::<PlanSlice>(&()));
-    let config = watcher::Config::default().labels(&format!("{PAIR_LABEL}={pair}"));
+    let config = watcher::Config::default()
+        .labels(&format!("{PAIR_LABEL}={pair}"))
+        .timeout(WATCH_SECONDS);
     watcher(api, config).default_backoff().boxed()
 }
