@@ -302,7 +302,8 @@ impl fmt::Display for Persistence {
     }
 }
 
-/// The service as a line of `ipvsadm-save -n` has it after `-A`.
+/// The service as a line of `ipvsadm-save -n` has it after `-A`, but for two things that `ipvsadm` 1.31 takes and does not
+/// print: the third flag of `sh` and `mh`, and marks from 2³¹ on, which it prints as negative numbers.
 impl fmt::Display for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -s {}", self.key, self.scheduler)?;
