@@ -8,6 +8,9 @@ use k8s_openapi::{
 };
 use lvs_crds::v1alpha1::condition::{self, reason};
 
+/// How many names a message lists.
+const NAMES_LIMIT: usize = 3;
+
 /// What a condition says: its status, and why in a word and in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -79,6 +82,15 @@ impl Conditions {
     /// Adds a condition.
     pub fn set(&mut self, type_: &'static str, finding: Finding) {
         self.findings.push((type_, finding));
+    }
+
+    /// The reason of a condition that was added.
+    #[must_use]
+    pub fn reason_of(&self, type_: &str) -> Option<&str> {
+        self.findings
+            .iter()
+            .find(|(name, _)| *name == type_)
+            .map(|(_, finding)| finding.reason.as_ref())
     }
 
     /// Adds `Ready`: True when all of `needed` are, else what the first says that is not. With it
@@ -163,4 +175,26 @@ pub fn held(conditions: &[Condition], type_: &str, generation: i64) -> bool {
 #[must_use]
 pub fn accepted() -> Finding {
     Finding::yes(reason::ACCEPTED, "the object is valid beside all others")
+}
+
+/// The first names of a list that may be long, for a message.
+#[must_use]
+pub fn some_of(names: &[&str]) -> String {
+    let list: Vec<_> = names.iter().take(NAMES_LIMIT).copied().collect();
+    let list = list.join(", ");
+    match names.len().saturating_sub(NAMES_LIMIT) {
+        0 => list,
+        more => format!("{list} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        assert_eq!(some_of(&["a", "b", "c"]), "a, b, c");
+        assert_eq!(some_of(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
 }

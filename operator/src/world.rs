@@ -1,10 +1,6 @@
 //! Everything that the operator decides from, as values taken at one moment.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Node, Pod, Secret},
@@ -184,29 +180,6 @@ impl<'a> Current<'a> {
     #[must_use]
     pub fn pool(&self, pair: &str, name: &str) -> Option<&'a [MemberPlan]> {
         self.pools.get(&(pair, name)).copied()
-    }
-
-    /// Members of all pools, each with the pair that carries it.
-    pub fn members(&self) -> impl Iterator<Item = (&'a str, &'a MemberPlan)> {
-        self.pools
-            .iter()
-            .flat_map(|((pair, _), members)| members.iter().map(move |member| (*pair, member)))
-    }
-
-    /// Members of a virtual service that get connections, as address and port.
-    #[must_use]
-    pub fn admitted(&self, key: &str) -> BTreeSet<(&'a str, i32)> {
-        let Some((pair, service)) = self.service(key) else {
-            return BTreeSet::new();
-        };
-        service
-            .pools
-            .iter()
-            .filter_map(|pool| self.pool(pair, pool))
-            .flatten()
-            .filter(|member| member.weight > 0)
-            .map(|member| (member.address.as_str(), member.port))
-            .collect()
     }
 }
 

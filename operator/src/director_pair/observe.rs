@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    AdminState, DirectorPair, NodePlan, RouterState, UnhealthyBackend,
+    AdminState, BindAddresses, DirectorPair, DrainingServer, NodePlan, NodePlanStatus, RouterState,
+    ServiceProblem, UnhealthyBackend,
     condition::{self, reason},
 };
 
-use crate::{node::readiness::applied, pipeline::Plans, world::World};
+use crate::{conditions::Finding, node::readiness::applied, pipeline::Plans, world::World};
 
 /// How long two directors must both report to be Active before it counts as a split brain: longer
 /// than the cluster takes to notice that the node of one is gone (the node monitor's grace period
@@ -81,6 +82,94 @@ pub struct PairReport<'a> {
     pub idle: BTreeSet<String>,
     /// Failing members by instance and virtual service, as the Active Router sees them.
     pub unhealthy: BTreeMap<(String, String), Vec<&'a UnhealthyBackend>>,
+    /// Virtual services without a quorum, by instance and name, as the Active Router sees them.
+    pub without_quorum: BTreeSet<(&'a str, &'a str)>,
+    /// What directors cannot carry out, by virtual service, each with the node that says so.
+    pub problems: BTreeMap<&'a str, Vec<(&'a str, &'a ServiceProblem)>>,
+    /// Modules that a director's kernel lacks, by node.
+    pub missing_modules: BTreeMap<&'a str, &'a [String]>,
+    /// Members that are leaving, as the directors see them.
+    pub leaving: Leaving<'a>,
+}
+
+/// Members that have no new connections and still some old ones.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving<'a> {
+    /// Those that directors list, each with the node that says so.
+    pub listed: Vec<(&'a str, &'a DrainingServer)>,
+    /// A node whose list is cut: any member that is leaving may be beyond it.
+    pub unlisted: Option<&'a str>,
+}
+
+impl<'a> PairReport<'a> {
+    /// Directors that do not say yet that they carry the plan, for whatever reason.
+    pub fn pending(&self) -> impl Iterator<Item = &str> {
+        let failing = self.progress.failing.iter().map(|failure| &failure.node);
+        self.progress
+            .waiting
+            .iter()
+            .chain(failing)
+            .map(String::as_str)
+    }
+
+    /// Why a member that was asked to leave may have connections still; `concerns` says which it is,
+    /// and `held` that it was found to have none before: then a director that is merely busy with
+    /// its next plan changes nothing.
+    pub fn remaining(
+        &self,
+        pair: &str,
+        held: bool,
+        concerns: impl Fn(&DrainingServer) -> bool,
+    ) -> Option<Finding> {
+        let listed = self.leaving.listed.iter();
+        if let Some((node, server)) = listed.into_iter().find(|(_, server)| concerns(server)) {
+            return Some(Finding::no(
+                reason::CONNECTIONS_REMAIN,
+                format!(
+                    "connections through {node} remain: {} port {} of VirtualService {}",
+                    server.address, server.port, server.virtual_service
+                ),
+            ));
+        }
+        if let Some(node) = self.leaving.unlisted {
+            return Some(Finding::no(
+                reason::CONNECTIONS_REMAIN,
+                format!(
+                    "connections through {node} may remain: more members leave than its report lists"
+                ),
+            ));
+        }
+        self.pending().next().filter(|_| !held)?;
+        Some(Finding::no(
+            reason::PENDING,
+            format!(
+                "waiting for the directors of DirectorPair {pair}; kubectl describe directorpair \
+                 {pair} shows how far they are"
+            ),
+        ))
+    }
+
+    /// Takes in what a director says of single virtual services.
+    fn note(&mut self, node: &'a str, status: &'a NodePlanStatus) {
+        for problem in &status.service_problems {
+            self.problems
+                .entry(&problem.virtual_service)
+                .or_default()
+                .push((node, problem));
+        }
+        if let Some(kernel) = &status.kernel
+            && !kernel.missing_modules.is_empty()
+        {
+            self.missing_modules.insert(node, &kernel.missing_modules);
+        }
+        self.leaving
+            .listed
+            .extend(status.draining.iter().map(|server| (node, server)));
+        let listed = i32::try_from(status.draining.len()).unwrap_or(i32::MAX);
+        if status.draining_count > listed {
+            self.leaving.unlisted = Some(node);
+        }
+    }
 }
 
 /// Puts the reports of all pairs together, by name of the pair.
@@ -108,7 +197,7 @@ fn observe_pair<'a>(
     plans: &Plans,
     since: &ActiveSince,
     now: Timestamp,
-    pair: &DirectorPair,
+    pair: &'a DirectorPair,
 ) -> PairReport<'a> {
     let mut report = PairReport {
         progress: progress(world, plans, pair),
@@ -124,14 +213,23 @@ fn observe_pair<'a>(
         })
         .cloned()
         .collect();
+    for node in in_service(pair).filter(|node| world.node_ready(node)) {
+        if let Some((node, plan)) = world.node_plans.get_key_value(node)
+            && let Some(status) = &plan.status
+            && is_director(plan, pair)
+        {
+            report.note(node, status);
+        }
+    }
     let content = plans.content.pairs.get(&pair.name_any());
     for instance in &pair.spec.instances {
         let name = &instance.name;
         let in_use = content.is_none_or(|content| {
-            content
-                .services
-                .values()
-                .any(|service| &service.instance == name)
+            content.services.values().any(|service| {
+                &service.instance == name
+                    && service.bind_addresses == BindAddresses::Managed
+                    && !service.addresses.is_empty()
+            })
         });
         if instance.addresses.is_empty() && !in_use {
             report.idle.insert(name.clone());
@@ -149,14 +247,10 @@ fn observe_pair<'a>(
             .map(|director| &director.node_name)
             .filter(|node| world.node_ready(node))
             .filter(|node| {
-                world.node_plans.get(*node).is_some_and(|plan| {
-                    let pair_name = pair.name_any();
-                    plan.spec
-                        .director
-                        .as_ref()
-                        .is_some_and(|role| role.pair == pair_name)
-                        && reports_active(plan, name)
-                })
+                world
+                    .node_plans
+                    .get(*node)
+                    .is_some_and(|plan| is_director(plan, pair) && reports_active(plan, name))
             })
             .map(|node| {
                 let began = since
@@ -188,8 +282,18 @@ fn observe_pair<'a>(
                 .or_default()
                 .push(&server.backend);
         }
+        let lost = status.iter().flat_map(|status| &status.without_quorum);
+        report
+            .without_quorum
+            .extend(lost.map(|service| (name.as_str(), service.as_str())));
     }
     report
+}
+
+/// Whether the plan of a node makes it a director of the pair.
+fn is_director(plan: &NodePlan, pair: &DirectorPair) -> bool {
+    let role = plan.spec.director.as_ref();
+    role.is_some_and(|role| Some(&role.pair) == pair.metadata.name.as_ref())
 }
 
 /// Nodes of the directors that should have their role.

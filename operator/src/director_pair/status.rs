@@ -14,7 +14,7 @@ use super::{
     validate::ValidatedPair,
 };
 use crate::{
-    conditions::{Conditions, Finding, accepted, held},
+    conditions::{Conditions, Finding, accepted, held, some_of},
     rejection::Rejection,
     world::World,
 };
@@ -49,10 +49,12 @@ pub fn status(
             Finding::yes(reason::DISABLED, message),
         );
     } else {
-        conditions.set(
-            condition::PROGRAMMED,
-            programmed(&report.progress, was_programmed),
-        );
+        let mut programmed = programmed(&report.progress, was_programmed);
+        // What single virtual services lack stands on them; the others are served.
+        if let Some(limits) = limits(report) {
+            programmed.message = format!("{}; {limits}", programmed.message);
+        }
+        conditions.set(condition::PROGRAMMED, programmed);
         conditions.set(condition::PEERS_REACHABLE, peers_reachable(report));
         conditions.set(condition::ACTIVE_ELECTED, active_elected(pair, report));
         if let Some(finding) = connection_synced(world, pair) {
@@ -139,6 +141,29 @@ pub fn programmed(progress: &Progress, held: bool) -> Finding {
         );
     }
     Finding::yes(reason::AS_EXPECTED, "the directors carry the plan")
+}
+
+/// What the directors cannot carry out.
+fn limits(report: &PairReport<'_>) -> Option<String> {
+    let mut limits = Vec::new();
+    if !report.problems.is_empty() {
+        let names: Vec<_> = report.problems.keys().copied().collect();
+        let count = names.len();
+        let (noun, verb) = if count == 1 {
+            ("virtual service", "has")
+        } else {
+            ("virtual services", "have")
+        };
+        limits.push(format!(
+            "{count} {noun} {verb} a problem: {}",
+            some_of(&names)
+        ));
+    }
+    for (node, modules) in &report.missing_modules {
+        let modules: Vec<_> = modules.iter().map(String::as_str).collect();
+        limits.push(format!("{node} lacks {}", some_of(&modules)));
+    }
+    (!limits.is_empty()).then(|| limits.join("; "))
 }
 
 fn peers_reachable(report: &PairReport<'_>) -> Finding {

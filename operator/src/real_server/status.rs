@@ -13,7 +13,7 @@ use lvs_crds::v1alpha1::{
 
 use super::validate::ValidatedRealServer;
 use crate::{
-    conditions::{Conditions, Finding, accepted, status_of},
+    conditions::{Conditions, Finding, accepted, held, status_of},
     director_pair::observe::PairReport,
     node::readiness::{applied, confirmed},
     pipeline::{Plans, Verdicts},
@@ -26,23 +26,30 @@ use crate::{
 const TOO_MANY_ADDRESSES: &str = "TooManyAddresses";
 
 /// How virtual services use real servers, by `namespace/name` of the real server.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
+#[derive(Debug)]
+pub struct Usage<'a> {
+    reports: &'a BTreeMap<String, PairReport<'a>>,
     services: BTreeMap<String, i32>,
     failures: BTreeMap<String, String>,
-    /// Pairs that balance to an address, and whether one of them gives it a weight.
-    carriers: BTreeMap<String, (BTreeSet<String>, bool)>,
-    /// Pairs with directors that have not taken over their plan.
-    unsettled: BTreeSet<String>,
+    /// By namespace and address.
+    carriers: BTreeMap<(&'a str, &'a str), Carriers<'a>>,
 }
 
-impl Usage {
+/// Who balances to an address.
+#[derive(Debug, Default)]
+struct Carriers<'a> {
+    pairs: BTreeSet<&'a str>,
+    /// Whether one of them gives it a weight.
+    weighted: bool,
+}
+
+impl<'a> Usage<'a> {
     /// Counts virtual services, and finds what the Active Routers' checks say of each address.
     #[must_use]
     pub fn new(
-        current: &Current<'_>,
+        current: &Current<'a>,
         verdicts: &Verdicts,
-        reports: &BTreeMap<String, PairReport<'_>>,
+        reports: &'a BTreeMap<String, PairReport<'a>>,
     ) -> Self {
         let mut failures = BTreeMap::new();
         for ((_, service), backends) in reports.values().flat_map(|report| &report.unhealthy) {
@@ -81,45 +88,56 @@ impl Usage {
                 *services.entry(key.to_owned()).or_default() += count;
             }
         }
-        let mut carriers: BTreeMap<String, (BTreeSet<String>, bool)> = BTreeMap::new();
-        for (pair, member) in current.members() {
-            let (pairs, weighted) = carriers.entry(member.address.clone()).or_default();
-            pairs.insert(pair.to_owned());
-            *weighted |= member.weight > 0;
+        let mut pools = BTreeSet::new();
+        let mut carriers: BTreeMap<(&str, &str), Carriers<'_>> = BTreeMap::new();
+        for (key, pair, service) in current.services() {
+            let namespace = namespace(key);
+            for pool in &service.pools {
+                if !pools.insert((namespace, pair, pool)) {
+                    continue;
+                }
+                for member in current.pool(pair, pool).into_iter().flatten() {
+                    let carriers = carriers.entry((namespace, &member.address)).or_default();
+                    carriers.pairs.insert(pair);
+                    carriers.weighted |= member.weight > 0;
+                }
+            }
         }
-        let unsettled = reports
-            .iter()
-            .filter(|(_, PairReport { progress, .. })| {
-                !progress.waiting.is_empty() || !progress.failing.is_empty()
-            })
-            .map(|(pair, _)| pair.clone())
-            .collect();
         Self {
+            reports,
             services,
             failures,
             carriers,
-            unsettled,
         }
+    }
+
+    /// Why an address may have connections still.
+    fn remaining(&self, namespace_of_it: &str, address: &str, held: bool) -> Option<Finding> {
+        let carriers = self.carriers.get(&(namespace_of_it, address));
+        if carriers.is_some_and(|carriers| carriers.weighted) {
+            return Some(Finding::no(
+                reason::PENDING,
+                format!("a virtual service gives {address} a weight still"),
+            ));
+        }
+        self.reports
+            .iter()
+            // Which pairs had an address that is in no plan any more, nothing tells.
+            .filter(|(pair, _)| {
+                carriers.is_none_or(|carriers| carriers.pairs.contains(pair.as_str()))
+            })
+            .find_map(|(pair, report)| {
+                report.remaining(pair, held, |server| {
+                    server.address == address
+                        && namespace(&server.virtual_service) == namespace_of_it
+                })
+            })
     }
 }
 
-impl Usage {
-    /// Why an address may get connections still.
-    fn pending(&self, address: &str) -> Option<String> {
-        let carriers = self.carriers.get(address);
-        if carriers.is_some_and(|(_, weighted)| *weighted) {
-            return Some(format!("a virtual service gives {address} a weight still"));
-        }
-        // Which pairs had an address that is in no plan any more, nothing tells.
-        let pair = self
-            .unsettled
-            .iter()
-            .find(|pair| carriers.is_none_or(|(pairs, _)| pairs.contains(*pair)))?;
-        Some(format!(
-            "waiting for the directors of DirectorPair {pair}; kubectl describe directorpair {pair} \
-             shows how far they are"
-        ))
-    }
+/// The namespace of `namespace/name`.
+fn namespace(key: &str) -> &str {
+    key.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 
 fn members(used: &UsedPool) -> impl Iterator<Item = &str> {
@@ -138,7 +156,7 @@ pub fn status(
     old: Option<&RealServerStatus>,
     verdict: Option<&Result<Arc<ValidatedRealServer>, Rejection>>,
     plans: &Plans,
-    usage: &Usage,
+    usage: &Usage<'_>,
     now: Timestamp,
 ) -> RealServerStatus {
     let generation = real_server.metadata.generation.unwrap_or_default();
@@ -178,7 +196,8 @@ pub fn status(
             needed.push(condition::HEALTHY);
         }
         conditions.set(condition::HEALTHY, health);
-        if let Some(drained) = drained(valid, usage) {
+        let was_drained = held(old_conditions, condition::DRAINED, generation);
+        if let Some(drained) = drained(valid, usage, was_drained) {
             conditions.set(condition::DRAINED, drained);
         }
     }
@@ -264,7 +283,7 @@ fn loopback(
     }
 }
 
-fn health(real_server: &ValidatedRealServer, services: i32, usage: &Usage) -> Finding {
+fn health(real_server: &ValidatedRealServer, services: i32, usage: &Usage<'_>) -> Finding {
     let failure = real_server
         .addresses
         .iter()
@@ -286,22 +305,25 @@ fn health(real_server: &ValidatedRealServer, services: i32, usage: &Usage) -> Fi
     }
 }
 
-fn drained(real_server: &ValidatedRealServer, usage: &Usage) -> Option<Finding> {
+fn drained(real_server: &ValidatedRealServer, usage: &Usage<'_>, held: bool) -> Option<Finding> {
     let (reason, state) = match real_server.admin_state {
         RealServerAdminState::Enabled => return None,
         RealServerAdminState::Drain => (reason::DRAINING, "Drain"),
         RealServerAdminState::Maintenance => (reason::MAINTENANCE, "Maintenance"),
         RealServerAdminState::Disabled => (reason::DISABLED, "Disabled"),
     };
-    let pending = real_server
+    let remaining = real_server
         .addresses
         .iter()
-        .find_map(|address| usage.pending(&address.to_string()));
-    Some(match pending {
-        Some(message) => Finding::no(reason::PENDING, format!("adminState is {state}: {message}")),
+        .find_map(|address| usage.remaining(&real_server.namespace, &address.to_string(), held));
+    Some(match remaining {
+        Some(finding) => Finding {
+            message: format!("adminState is {state}: {}", finding.message),
+            ..finding
+        },
         None => Finding::yes(
             reason,
-            format!("adminState is {state}: it gets no new connections"),
+            format!("adminState is {state}: no director has connections to it"),
         ),
     })
 }

@@ -2,19 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use lvs_crds::v1alpha1::{
-    AdminState, BackendCount, MemberPlan, ServicePlan, UnhealthyBackend, VirtualService,
-    VirtualServiceStatus,
+    AdminState, BackendCount, BindAddresses, FirewallMark, Port, Protocol, ServicePlan,
+    UnhealthyBackend, VirtualService, VirtualServiceStatus,
     condition::{self, reason},
 };
 
+mod health;
+
+use self::health::{ALL_MEMBERS_DRAINING, count, health, quorum};
 use super::{
+    compile::Waiting,
     pools::UsedPool,
     validate::{ValidatedService, foreign_message, orphan_message},
 };
 use crate::{
-    conditions::{Conditions, Finding, accepted, held},
+    conditions::{Conditions, Finding, accepted, held, some_of},
     director_pair::{observe::PairReport, status::programmed},
     pipeline::{Plans, Verdicts},
     rejection::Rejection,
@@ -23,11 +27,6 @@ use crate::{
 
 /// Longest list of failing members in a status; the rest is in metrics.
 const UNHEALTHY_LIMIT: usize = 16;
-/// How many names a message lists.
-const NAMES_LIMIT: usize = 3;
-
-/// Reason: no member gets new connections, because somebody asked for it or until it is ready.
-const ALL_MEMBERS_DRAINING: &str = "AllBackendsDraining";
 /// Reason: two real servers of a pool have one address.
 const DUPLICATE_BACKEND: &str = "DuplicateBackend";
 /// Reason: a director of the pair cannot be its real server with DR.
@@ -84,15 +83,12 @@ pub fn status(
         Some(content) => content.services.get(&key),
         None => inputs.current.service(&key).map(|(_, plan)| plan),
     };
+    let instance = &service.spec.instance;
     let active = report
-        .and_then(|report| report.active.get(&service.spec.instance))
+        .and_then(|report| report.active.get(instance))
         .cloned();
     let unhealthy: &[&UnhealthyBackend] = report
-        .and_then(|report| {
-            report
-                .unhealthy
-                .get(&(service.spec.instance.clone(), key.clone()))
-        })
+        .and_then(|report| report.unhealthy.get(&(instance.clone(), key.clone())))
         .map(Vec::as_slice)
         .unwrap_or_default();
     let backends = plan.map(|plan| {
@@ -102,16 +98,18 @@ pub fn status(
         });
         count(plan, members, unhealthy)
     });
+    let waiting = inputs.plans.content.waiting.get(&key);
 
     if let Some(valid) = valid {
         conditions.set(condition::RESOLVED_REFS, resolved(valid, inputs.verdicts));
     }
-    let was_programmed = held(old_conditions, condition::PROGRAMMED, generation);
+    let held_before = held(old_conditions, condition::PROGRAMMED, generation)
+        && !begins_to_serve(old_conditions, backends.as_ref());
     conditions.set(
         condition::PROGRAMMED,
         match report {
             Some(report) if valid.is_some() => {
-                carried(pair_name, inputs.verdicts, report, was_programmed)
+                carried(&key, pair_name, inputs, report, held_before)
             }
             _ if plan.is_some() => Finding::no(
                 reason::NOT_ACCEPTED,
@@ -127,20 +125,30 @@ pub fn status(
         condition::ADVERTISED,
         advertised(plan, active.as_deref(), service),
     );
-    if let Some(backends) = &backends {
-        let waiting = inputs.plans.content.waiting.get(&key);
+    if let (Some(backends), Some(plan)) = (&backends, plan) {
+        let lost = report.is_some_and(|report| {
+            report
+                .without_quorum
+                .contains(&(instance.as_str(), key.as_str()))
+        });
+        let members = waiting.iter().flat_map(|waiting| &waiting.members);
+        let health =
+            quorum(plan, backends, lost).unwrap_or_else(|| health(backends, unhealthy, members));
+        conditions.set(condition::BACKENDS_HEALTHY, health);
+    }
+    if let Some(report) = report.filter(|_| service.spec.admin_state == AdminState::Drain) {
+        let was_drained = held(old_conditions, condition::DRAINED, generation);
         conditions.set(
-            condition::BACKENDS_HEALTHY,
-            health(
-                backends,
-                unhealthy,
-                waiting.iter().flat_map(|waiting| &waiting.members),
-            ),
+            condition::DRAINED,
+            drained(&key, pair_name, report, was_drained),
         );
     }
     summarize(&mut conditions, backends.as_ref());
     VirtualServiceStatus {
         addresses: plan.map(|plan| plan.addresses.clone()).unwrap_or_default(),
+        firewall_mark: plan
+            .and_then(|plan| plan.firewall_mark.as_ref())
+            .map(|mark| mark.mark),
         active,
         up: backends
             .as_ref()
@@ -159,17 +167,25 @@ pub fn status(
 /// A status with what the specification alone tells.
 fn frame(service: &VirtualService) -> VirtualServiceStatus {
     let frontend = &service.spec.frontend;
-    let ports: Vec<_> = frontend
-        .ports
-        .iter()
-        .map(|port| port.port.to_string())
-        .collect();
+    let ports: Vec<_> = frontend.ports.iter().map(port_text).collect();
+    let vip = match &frontend.firewall_mark {
+        // As ipvsadm has it.
+        Some(FirewallMark {
+            mark: Some(mark), ..
+        }) if frontend.addresses.is_empty() => format!("FWM {mark}"),
+        _ => frontend.addresses.join(","),
+    };
     VirtualServiceStatus {
         observed_generation: service.metadata.generation.unwrap_or_default(),
         addresses: Vec::new(),
-        vip: Some(frontend.addresses.join(",")),
+        vip: Some(vip),
         ports: Some(ports.join(",")),
-        firewall_mark: None,
+        // One that was allocated stays, whatever becomes of the service for a while.
+        firewall_mark: service
+            .status
+            .as_ref()
+            .filter(|_| frontend.firewall_mark.is_some())
+            .and_then(|status| status.firewall_mark),
         active: None,
         backends: None,
         up: None,
@@ -178,32 +194,109 @@ fn frame(service: &VirtualService) -> VirtualServiceStatus {
     }
 }
 
-/// Whether the directors carry a service that is accepted.
-fn carried(pair: &str, verdicts: &Verdicts, report: &PairReport<'_>, held: bool) -> Finding {
-    match verdicts.pairs.accepted(pair) {
-        None => Finding::no(
-            reason::NOT_ACCEPTED,
-            format!(
-                "DirectorPair {pair} is not accepted, so its directors keep what they have; kubectl \
-                 describe directorpair {pair} says why"
-            ),
-        ),
-        Some(validated) if validated.disabled => Finding::no(
-            reason::DISABLED,
-            format!("adminState of DirectorPair {pair} is Disabled; set it to Enabled"),
-        ),
-        Some(_) => programmed(&report.progress, held),
+/// `80`, `8000-8100` or `53/UDP`.
+fn port_text(port: &Port) -> String {
+    let range = match port.end_port {
+        Some(last) => format!("{}-{last}", port.port),
+        None => port.port.to_string(),
+    };
+    match port.protocol {
+        Protocol::TCP => range,
+        protocol => format!("{range}/{protocol:?}"),
     }
 }
 
-/// It is ready while it serves: some members may be down.
+/// Whether the plan has members that get connections where it had none: until the directors have
+/// taken it over there is nobody who answers, whatever they carried before.
+fn begins_to_serve(old: &[Condition], backends: Option<&BackendCount>) -> bool {
+    let had_none = old.iter().any(|condition| {
+        condition.type_ == condition::BACKENDS_HEALTHY
+            && [ALL_MEMBERS_DRAINING, reason::NO_BACKENDS].contains(&condition.reason.as_str())
+    });
+    had_none && backends.is_some_and(|backends| backends.up > 0)
+}
+
+/// Whether the directors carry a service that is accepted.
+fn carried(
+    key: &str,
+    pair: &str,
+    inputs: Inputs<'_>,
+    report: &PairReport<'_>,
+    held: bool,
+) -> Finding {
+    match inputs.verdicts.pairs.accepted(pair) {
+        None => {
+            return Finding::no(
+                reason::NOT_ACCEPTED,
+                format!(
+                    "DirectorPair {pair} is not accepted, so its directors keep what they have; \
+                     kubectl describe directorpair {pair} says why"
+                ),
+            );
+        }
+        Some(validated) if validated.disabled => {
+            return Finding::no(
+                reason::DISABLED,
+                format!("adminState of DirectorPair {pair} is Disabled; set it to Enabled"),
+            );
+        }
+        Some(_) => {}
+    }
+    if let Some(problems) = report.problems.get(key)
+        && let Some((_, first)) = problems.first()
+    {
+        let messages: Vec<_> = problems
+            .iter()
+            .map(|(node, problem)| format!("{node}: {}", problem.message))
+            .collect();
+        return Finding::no(first.reason.clone(), messages.join("; "));
+    }
+    let waiting = inputs.plans.content.waiting.get(key);
+    match waiting.filter(|waiting| !waiting.others.is_empty()) {
+        Some(waiting) => Finding::no(reason::PENDING, held_back(waiting)),
+        None => programmed(&report.progress, held),
+    }
+}
+
+/// Why the directors do not get what the object asks for yet.
+fn held_back(waiting: &Waiting) -> String {
+    let names: Vec<_> = waiting.others.iter().map(String::as_str).collect();
+    let names = some_of(&names);
+    if waiting.forwarding {
+        return format!(
+            "the directors keep the former forwarding until {names} can take packets in the new way"
+        );
+    }
+    let vips: Vec<_> = waiting.vips.iter().map(ToString::to_string).collect();
+    let vips: Vec<_> = vips.iter().map(String::as_str).collect();
+    format!(
+        "the directors do not answer for {} until {names} has it on the loopback",
+        some_of(&vips)
+    )
+}
+
+/// Whether the connections of a service that drains have ended.
+fn drained(key: &str, pair: &str, report: &PairReport<'_>, held: bool) -> Finding {
+    let remaining = report.remaining(pair, held, |server| server.virtual_service == key);
+    remaining.unwrap_or_else(|| {
+        Finding::yes(
+            reason::DRAINING,
+            "adminState is Drain: no director has connections of it",
+        )
+    })
+}
+
+/// It is ready while it serves with the quorum that it asks for: some members may be down.
 fn summarize(conditions: &mut Conditions, backends: Option<&BackendCount>) {
     let mut needed = vec![
         condition::ACCEPTED,
         condition::PROGRAMMED,
         condition::ADVERTISED,
     ];
-    if backends.is_none_or(|backends| backends.up == 0) {
+    let quorum_lost = conditions
+        .reason_of(condition::BACKENDS_HEALTHY)
+        .is_some_and(|reason| reason == reason::QUORUM_LOST);
+    if quorum_lost || backends.is_none_or(|backends| backends.up == 0) {
         needed.push(condition::BACKENDS_HEALTHY);
     }
     conditions.summarize(
@@ -278,6 +371,13 @@ fn advertised(
     active: Option<&str>,
     service: &VirtualService,
 ) -> Finding {
+    let frontend = &service.spec.frontend;
+    if frontend.addresses.is_empty() || frontend.bind_addresses == BindAddresses::External {
+        return Finding::yes(
+            reason::EXTERNAL,
+            "left to whoever brings the packets to the directors, as spec.frontend says",
+        );
+    }
     match (plan, active) {
         (None, _) => Finding::no(reason::PENDING, "no director has its addresses"),
         (Some(_), None) => Finding::no(
@@ -294,99 +394,5 @@ fn advertised(
             reason::AS_EXPECTED,
             "the Active Router answers for its addresses",
         ),
-    }
-}
-
-/// Counts members. One that fails is down, whatever its weight.
-fn count<'a>(
-    plan: &ServicePlan,
-    pools: impl Iterator<Item = &'a [MemberPlan]>,
-    unhealthy: &[&UnhealthyBackend],
-) -> BackendCount {
-    let mut backends = BackendCount::default();
-    for member in pools.flatten() {
-        let fails = unhealthy.iter().any(|backend| {
-            backend.address == member.address && (member.port == 0 || backend.port == member.port)
-        });
-        backends.total += 1;
-        if fails {
-            backends.down += 1;
-        } else if plan.drain.is_some() || member.weight == 0 {
-            backends.draining += 1;
-        } else {
-            backends.up += 1;
-        }
-    }
-    backends
-}
-
-fn health<'a>(
-    backends: &BackendCount,
-    unhealthy: &[&UnhealthyBackend],
-    waiting: impl Iterator<Item = &'a String>,
-) -> Finding {
-    let failing = || {
-        let list: Vec<_> = unhealthy
-            .iter()
-            .take(3)
-            .map(|backend| {
-                format!(
-                    "{} port {}: {}",
-                    backend.address, backend.port, backend.reason
-                )
-            })
-            .collect();
-        list.join("; ")
-    };
-    match *backends {
-        BackendCount { total: 0, .. } => Finding::no(
-            reason::NO_BACKENDS,
-            "spec.backends gives no real server; kubectl get realservers --show-labels shows what \
-             realServerSelector can match",
-        ),
-        BackendCount { up: 0, down, .. } if down > 0 => {
-            Finding::no(reason::ALL_BACKENDS_DOWN, failing())
-        }
-        BackendCount { up: 0, .. } => {
-            let names: Vec<_> = waiting.map(String::as_str).collect();
-            Finding::no(
-                ALL_MEMBERS_DRAINING,
-                if names.is_empty() {
-                    "every real server has weight 0 because somebody asked for it".to_owned()
-                } else {
-                    format!(
-                        "waiting for the VIPs on the loopback of {}, before which they would drop \
-                         what they get",
-                        some_of(&names)
-                    )
-                },
-            )
-        }
-        BackendCount { down, .. } if down > 0 => Finding::no(reason::SOME_BACKENDS_DOWN, failing()),
-        _ => Finding::yes(
-            reason::AS_EXPECTED,
-            "every real server that should be in is up",
-        ),
-    }
-}
-
-/// The first names of a list that may be long.
-fn some_of(names: &[&str]) -> String {
-    let list: Vec<_> = names.iter().take(NAMES_LIMIT).copied().collect();
-    let list = list.join(", ");
-    match names.len().saturating_sub(NAMES_LIMIT) {
-        0 => list,
-        more => format!("{list} and {more} more"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_list_is_cut() {
-        assert_eq!(some_of(&["a", "b", "c"]), "a, b, c");
-        assert_eq!(some_of(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
     }
 }

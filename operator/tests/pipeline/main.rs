@@ -11,6 +11,7 @@ mod agents;
 mod bad_input;
 mod compile;
 mod conflicts;
+mod data_plane;
 mod direct_routing;
 mod lifecycle;
 mod scale;
