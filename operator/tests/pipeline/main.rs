@@ -14,6 +14,7 @@ mod conflicts;
 mod data_plane;
 mod direct_routing;
 mod lifecycle;
+mod reports;
 mod scale;
 mod sim;
 mod status;
