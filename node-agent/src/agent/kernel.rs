@@ -114,9 +114,10 @@ impl Kernel {
         observed: &mut Observed,
     ) -> Result<(), FouError> {
         let tunnels = plan.real_server.as_ref().map(|plan| &plan.tunnels);
-        let is_planned = tunnels.is_some_and(|tunnels| !tunnels.fou_ports.is_empty());
-        if is_planned || ownership.fou_ports().next().is_some() {
-            observed.fou_ports = match self.fou().and_then(Fou::ports) {
+        let planned = tunnels.iter().flat_map(|tunnels| &tunnels.fou_ports);
+        let ports: BTreeSet<_> = planned.copied().chain(ownership.fou_ports()).collect();
+        if !ports.is_empty() {
+            observed.fou_ports = match self.fou().and_then(|fou| fou.ports(ports)) {
                 Ok(ports) => Some(ports),
                 Err(FouError::NoFamily) => None,
                 Err(error) => {

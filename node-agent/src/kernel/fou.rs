@@ -8,7 +8,6 @@ use std::fmt;
 use std::io;
 
 use lvs_crds::v1alpha1::AddressFamily;
-use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_sys::protocols::NETLINK_GENERIC;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
@@ -106,18 +105,27 @@ impl Fou {
         Ok(fou)
     }
 
-    /// The ports that there are, whoever added them.
+    /// Which of `asked` there are, whoever added them. Each is asked for by itself: a dump of all loses
+    /// a port at the end of each of its datagrams (`fou_nl_get_dumpit`, Linux 6.1).
     ///
     /// # Errors
     /// When the kernel does not answer as it should.
-    pub fn ports(&mut self) -> Result<BTreeMap<FouPort, FouKind>, FouError> {
+    pub fn ports(
+        &mut self,
+        asked: impl IntoIterator<Item = FouPort>,
+    ) -> Result<BTreeMap<FouPort, FouKind>, FouError> {
         let mut ports = BTreeMap::new();
-        let flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let bytes = wire::request(Command::Get, None, self.family, self.next(), flags);
-        self.exchange(&bytes, |payload| {
-            ports.extend(wire::port(payload)?);
-            Ok(())
-        })?;
+        for port in asked {
+            let bytes = wire::request(Command::Get, port, self.family, self.next());
+            let found = self.exchange(&bytes, |payload| {
+                ports.insert(port, wire::kind(payload)?);
+                Ok(())
+            });
+            match found {
+                Err(FouError::Refused(Errno::ESRCH)) => {}
+                other => other?,
+            }
+        }
         Ok(ports)
     }
 
@@ -138,8 +146,7 @@ impl Fou {
     }
 
     fn change(&mut self, command: Command, port: FouPort) -> Result<(), FouError> {
-        let flags = NLM_F_REQUEST | NLM_F_ACK;
-        let bytes = wire::request(command, Some(port), self.family, self.next(), flags);
+        let bytes = wire::request(command, port, self.family, self.next());
         self.exchange(&bytes, |_| Ok(()))
     }
 

@@ -12,6 +12,7 @@
 
 mod nlmon;
 mod statistics;
+mod tunnels;
 
 use std::io::Write as _;
 use std::path::Path;

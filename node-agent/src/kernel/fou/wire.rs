@@ -3,7 +3,7 @@
 use lvs_crds::v1alpha1::AddressFamily;
 use netlink_packet_core::{
     DecodeError, DefaultNla, Emitable, NLM_F_ACK, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NetlinkBuffer, NetlinkMessage, NlasIterator, parse_u8, parse_u16, parse_u16_be,
+    NetlinkBuffer, NetlinkMessage, NlasIterator, parse_u8, parse_u16,
 };
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
 use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
@@ -85,7 +85,7 @@ pub(super) fn family_request(sequence: u32) -> Vec<u8> {
         cmd: GenlCtrlCmd::GetFamily,
         nlas: vec![GenlCtrlAttrs::FamilyName(NAME.to_owned())],
     });
-    bytes(message, sequence, NLM_F_REQUEST | NLM_F_ACK)
+    bytes(message, sequence)
 }
 
 /// The number in the controller's answer. Its other attributes are passed over.
@@ -93,42 +93,30 @@ pub(super) fn family(payload: &[u8]) -> Result<Option<u16>, DecodeError> {
     attribute(payload, FAMILY_ID, parse_u16)
 }
 
-/// A request of the family, for a port of GUE if it is about one.
-pub(super) fn request(
-    command: Command,
-    port: Option<FouPort>,
-    family: u16,
-    sequence: u32,
-    flags: u16,
-) -> Vec<u8> {
-    let mut attributes = Vec::new();
-    if let Some(FouPort { outer, port }) = port {
-        attributes.push(DefaultNla::new(PORT, port.to_be_bytes().into()));
-        attributes.push(DefaultNla::new(FAMILY, vec![number(outer)]));
-        if command == Command::Add {
-            attributes.push(DefaultNla::new(TYPE, vec![GUE]));
-        }
+/// A request of the family, for a port of GUE.
+pub(super) fn request(command: Command, port: FouPort, family: u16, sequence: u32) -> Vec<u8> {
+    let mut attributes = vec![
+        DefaultNla::new(PORT, port.port.to_be_bytes().into()),
+        DefaultNla::new(FAMILY, vec![number(port.outer)]),
+    ];
+    if command == Command::Add {
+        attributes.push(DefaultNla::new(TYPE, vec![GUE]));
     }
     let mut message = GenlMessage::from_payload(Message {
         command,
         attributes,
     });
     message.set_resolved_family_id(family);
-    bytes(message, sequence, flags)
+    bytes(message, sequence)
 }
 
-/// The port of one message of a dump; none of a family that is neither IPv4 nor IPv6.
-pub(super) fn port(payload: &[u8]) -> Result<Option<(FouPort, FouKind)>, DecodeError> {
-    let family = attribute(payload, FAMILY, parse_u8)?.ok_or("FOU_ATTR_AF is missing")?;
-    let port = attribute(payload, PORT, parse_u16_be)?.ok_or("FOU_ATTR_PORT is missing")?;
-    let kind = match attribute(payload, TYPE, parse_u8)?.ok_or("FOU_ATTR_TYPE is missing")? {
+/// What is in the packets of the port that an answer is about.
+pub(super) fn kind(payload: &[u8]) -> Result<FouKind, DecodeError> {
+    let kind = attribute(payload, TYPE, parse_u8)?.ok_or("FOU_ATTR_TYPE is missing")?;
+    Ok(match kind {
         GUE => FouKind::Gue,
         _ => FouKind::Direct,
-    };
-    let outer = [AddressFamily::IPv4, AddressFamily::IPv6]
-        .into_iter()
-        .find(|known| number(*known) == family);
-    Ok(outer.map(|outer| (FouPort { outer, port }, kind)))
+    })
 }
 
 /// The messages of a datagram that answer `sequence`. What follows a broken one is passed over.
@@ -165,11 +153,10 @@ fn number(family: AddressFamily) -> u8 {
 fn bytes<T: GenlFamily + Emitable + std::fmt::Debug>(
     message: GenlMessage<T>,
     sequence: u32,
-    flags: u16,
 ) -> Vec<u8> {
     let mut message = NetlinkMessage::from(message);
     message.header.sequence_number = sequence;
-    message.header.flags = flags;
+    message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
