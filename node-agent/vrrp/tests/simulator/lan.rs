@@ -117,8 +117,11 @@ impl Lan {
                 self.mend(Place { machine, segment });
             }
             self.resume();
-            if self.machines[machine].stopping {
-                self.input_all(machine, &Input::Stop);
+            for segment in 0..self.gaps.len() {
+                let place = Place { machine, segment };
+                if self.port(place).stopping {
+                    self.handle(place, Input::Stop);
+                }
             }
             self.start(machine, &[]);
         }
@@ -148,12 +151,7 @@ impl Lan {
             Fault::Mend(place) => self.mend(place),
             Fault::Pause(number, time) => self.machines[number].paused_until = self.now + time,
             Fault::Restart(number) => self.restart(number),
-            // A second stop would be an order to end at once.
-            Fault::Stop(number) if self.machines[number].stopping => {}
-            Fault::Stop(number) => {
-                self.machines[number].stopping = true;
-                self.input_all(number, &Input::Stop);
-            }
+            Fault::Stop(number) => self.stop(number),
             Fault::Drain(number, drain) => {
                 self.machines[number].drained = drain;
                 self.input_all(number, &Input::Drain(drain));
@@ -187,8 +185,8 @@ impl Lan {
             if self.port(place).router.is_some() {
                 continue;
             }
-            self.machines[machine].stopping = false;
             let config = self.port(place).config.clone();
+            self.port(place).stopping = false;
             self.port(place).router = Some(Router::new(config));
             self.handle(place, Input::Drain(drained));
             if self.port(place).unplugged {
@@ -200,6 +198,17 @@ impl Lan {
                 Input::Start
             };
             self.handle(place, how);
+        }
+        self.settle(machine);
+    }
+
+    fn stop(&mut self, machine: usize) {
+        for segment in 0..self.gaps.len() {
+            let place = Place { machine, segment };
+            // A second stop would be an order to end at once.
+            if !std::mem::replace(&mut self.port(place).stopping, true) {
+                self.handle(place, Input::Stop);
+            }
         }
         self.settle(machine);
     }

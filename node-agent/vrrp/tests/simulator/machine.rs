@@ -80,6 +80,7 @@ pub(crate) struct Port {
     pub(crate) config: CheckedConfig,
     /// None: powered off, or stopped.
     pub(crate) router: Option<Router>,
+    pub(crate) stopping: bool,
     pub(crate) unplugged: bool,
     pub(crate) deaf: bool,
     pub(crate) mute: bool,
@@ -93,6 +94,7 @@ impl Port {
         Self {
             config,
             router: None,
+            stopping: false,
             unplugged: false,
             deaf: false,
             mute: false,
@@ -121,7 +123,6 @@ impl Port {
 pub(crate) struct Machine {
     pub(crate) ports: Vec<Port>,
     pub(crate) drained: bool,
-    pub(crate) stopping: bool,
     pub(crate) paused_until: Monotonic,
 }
 
@@ -130,7 +131,6 @@ impl Machine {
         Self {
             ports: (0..segments).map(|_| Port::new(config.clone())).collect(),
             drained: false,
-            stopping: false,
             paused_until: Monotonic::ZERO,
         }
     }
@@ -140,21 +140,26 @@ impl Machine {
         let routers = self.ports.iter().filter_map(|port| port.router.as_ref());
         routers
             .filter_map(Router::next_deadline)
-            .chain(group::next_deadline(&self.standings()))
+            .chain(group::next_deadline(&self.group().1))
             .min()
     }
 
     /// What the group has to say, by segment.
     pub(crate) fn settle(&self, now: Monotonic) -> Vec<(usize, Input)> {
-        group::settle(&self.standings(), now)
+        let (segments, standings) = self.group();
+        let inputs = group::settle(&standings, now).into_iter();
+        inputs
+            .map(|(place, input)| (segments[place], input))
+            .collect()
     }
 
-    /// As in the agent, routers that are about to end are in no group.
-    fn standings(&self) -> Vec<Standing> {
-        if self.stopping {
-            return Vec::new();
-        }
-        let routers = self.ports.iter().filter_map(|port| port.router.as_ref());
-        routers.map(Router::standing).collect()
+    /// The segments and standings of its routers; as in the agent, one that is about to end is in no
+    /// group.
+    fn group(&self) -> (Vec<usize>, Vec<Standing>) {
+        let numbered = self.ports.iter().enumerate();
+        numbered
+            .filter(|(_, port)| !port.stopping)
+            .filter_map(|(segment, port)| Some((segment, port.router.as_ref()?.standing())))
+            .unzip()
     }
 }
