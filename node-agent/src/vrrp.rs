@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, watch};
 
 pub mod addresses;
 mod announce;
+mod brake;
 mod clock;
 mod groups;
 pub mod journal;

@@ -221,6 +221,11 @@ pub struct InstanceReport {
     pub name: String,
     /// State.
     pub state: RouterState,
+    /// What is wrong although it runs: VIPs that another program adds or removes, packets that cannot
+    /// be sent. Absent = nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub problem: Option<String>,
 }
 
 /// A member whose checks fail on this director.

@@ -163,6 +163,7 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
             InstanceReport {
                 name: instance.name.clone(),
                 state,
+                problem: outcome.vrrp.instance_problem(&instance.name).map(shortened),
             }
         })
         .collect()

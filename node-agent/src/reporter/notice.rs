@@ -56,6 +56,7 @@ impl Notice {
                 RouterState::Fault => (true, "RouterFault", None),
             },
             VrrpEventKind::VipRestored(address, _) => (true, "DriftRepaired", Some(*address)),
+            VrrpEventKind::VipFoughtOver(address) => (true, "RemovedAgain", Some(*address)),
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
             VrrpEventKind::Contested { .. } => (true, "SplitBrain", None),
             VrrpEventKind::PeerDiffers { differences, .. }

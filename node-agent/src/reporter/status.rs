@@ -87,6 +87,7 @@ mod tests {
             instances: vec![InstanceReport {
                 name: "default".into(),
                 state: RouterState::Active,
+                problem: None,
             }],
             unhealthy_count: 300,
             conditions: vec![ReportedCondition {

@@ -87,10 +87,11 @@ impl KernelAddress {
         }
     }
 
-    /// Time since its lifetime was last set; zero when the clocks disagree.
+    /// Time since its lifetime was last set, rather too long than too short; zero when the clocks
+    /// disagree.
     #[must_use]
     pub fn age(&self, now: Duration) -> Duration {
-        let now_centiseconds = u32::try_from((now.as_millis() / 10) % (1 << 32)).unwrap_or(0);
+        let now_centiseconds = u32::try_from(now.as_millis().div_ceil(10) % (1 << 32)).unwrap_or(0);
         let age = now_centiseconds.wrapping_sub(self.refreshed_centiseconds);
         // The upper half of the range is a time stamp slightly in the future.
         if age > u32::MAX / 2 {

@@ -14,15 +14,14 @@ use lvs_vrrp::{
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
 use super::plan::{Family, RouterPlan};
+use super::refresh::Refresh;
 use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
 use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
 
-/// Refreshes of VIPs are not more frequent than this, however short the advertisement interval.
-const SHORTEST_REFRESH: Duration = Duration::from_millis(100);
-/// Nor rarer than this.
-const LONGEST_REFRESH: Duration = Duration::from_secs(1);
+/// What has failed is tried again this much later.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How far a router is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +41,31 @@ pub(super) struct Member {
     fault: Option<String>,
     running: bool,
     vips: Vips,
+    refresh: Refresh,
+    /// When to try again what has failed.
+    retry_at: Option<Monotonic>,
     life: Life,
-    /// The report or the VIPs to refresh are others than before.
+    /// The report is another than before.
     changed: bool,
-    /// The last sending failed; told once.
-    send_failing: bool,
+    sending: Sending,
+}
+
+/// Errors of what was last sent; each is told once.
+#[derive(Default)]
+struct Sending {
+    advertisement: Option<String>,
+    announcement: Option<String>,
+}
+
+impl Sending {
+    fn error(&self) -> Option<String> {
+        let errors: Vec<_> = [&self.advertisement, &self.announcement]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        (!errors.is_empty()).then(|| errors.join("; "))
+    }
 }
 
 impl Member {
@@ -67,9 +86,11 @@ impl Member {
             fault: None,
             running: false,
             vips: Vips::default(),
+            refresh: Refresh::default(),
+            retry_at: None,
             life: Life::Running,
             changed: true,
-            send_failing: false,
+            sending: Sending::default(),
         };
         let mut age = None;
         for address in member.left_behind(present) {
@@ -122,6 +143,7 @@ impl Member {
         let prefixes = plan.prefix_lengths != self.plan.prefix_lengths;
         self.plan = plan;
         self.changed = true;
+        self.refresh.outdate();
         let config = Box::new(self.plan.config.clone());
         self.input(Input::Reconfigure(config), now, shell);
         if prefixes && self.router.role() == Role::Active {
@@ -170,10 +192,16 @@ impl Member {
 
     /// When to call [`Member::tick`].
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.router.next_deadline()
+        let own = [
+            self.router.next_deadline(),
+            self.refresh.overdue_at(self.lifetime_seconds()),
+            self.vips.next_deadline(),
+            self.retry_at,
+        ];
+        own.into_iter().flatten().min()
     }
 
-    /// Whether the report or the VIPs to refresh have changed since this was last asked.
+    /// Whether the report has changed since this was last asked.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -186,20 +214,6 @@ impl Member {
     /// Whether the router has ended after [`Member::stop`].
     pub(super) fn is_stopped(&self) -> bool {
         self.life == Life::Stopped
-    }
-
-    /// VIPs to refresh, with their lifetime and how often: none unless Active. `Some` also while the
-    /// socket is to be opened again, which goes with the refreshes.
-    pub(super) fn refreshes(&self) -> Option<(Duration, u32, impl Iterator<Item = Vip> + '_)> {
-        let is_active = self.router.role() == Role::Active;
-        let is_to_be_opened = self.running && self.socket.is_none();
-        if !is_active && !is_to_be_opened {
-            return None;
-        }
-        let interval = self.plan.config.advertisement_interval.duration();
-        let interval = interval.clamp(SHORTEST_REFRESH, LONGEST_REFRESH);
-        let held = self.vips.held().filter(move |_| is_active);
-        Some((interval, self.lifetime_seconds(), held))
     }
 
     fn lifetime_seconds(&self) -> u32 {
@@ -224,10 +238,46 @@ impl Member {
     /// Serves the timers.
     pub(super) fn tick(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
         self.input(Input::Tick, now, shell);
+        if self.vips.next_deadline().is_some_and(|at| at <= now) {
+            self.restore_due(now, shell);
+        }
+        let overdue_at = self.refresh.overdue_at(self.lifetime_seconds());
+        if overdue_at.is_some_and(|at| at <= now) {
+            self.refresh_vips(now, shell);
+        }
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            self.retry(now, shell);
+            self.schedule_retry(now);
+        }
+    }
+
+    fn restore_due(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        self.changed = true;
+        self.refresh.outdate();
+        let lifetime = self.lifetime_seconds();
+        let mut told = Vec::new();
+        let restored = self
+            .vips
+            .restore_due(lifetime, now, shell.netlink, &mut told);
+        for kind in told {
+            self.tell(kind, shell);
+        }
+        for address in restored {
+            shell.metrics.vips_restored.increment();
+            self.announce(&[address], shell);
+        }
+    }
+
+    fn refresh_vips(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        let lifetime = self.lifetime_seconds();
+        let vips = self.vips.held();
+        self.refresh
+            .send(vips, lifetime, now, shell.netlink, shell.metrics);
     }
 
     /// Tries again what has failed: the interface's socket, and VIPs that the kernel did not take.
-    pub(super) fn retry(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+    fn retry(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
         if self.running && self.socket.is_none() {
             self.link(true, now, shell);
         }
@@ -239,6 +289,7 @@ impl Member {
         let lifetime = self.lifetime_seconds();
         let mut told = Vec::new();
         self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+        self.refresh.outdate();
         for kind in told {
             self.tell(kind, shell);
         }
@@ -249,6 +300,15 @@ impl Member {
             .collect();
         self.changed |= self.vips.failed().len() != failed.len();
         self.announce(&added, shell);
+    }
+
+    fn schedule_retry(&mut self, now: Monotonic) {
+        let has_failed = (self.running && self.socket.is_none()) || self.vips.has_failed();
+        if !has_failed {
+            self.retry_at = None;
+        } else if self.retry_at.is_none() {
+            self.retry_at = Some(now + RETRY);
+        }
     }
 
     /// An advertisement with this router's VRID arrived.
@@ -289,6 +349,7 @@ impl Member {
             self.socket = None;
             self.port = None;
         }
+        self.schedule_retry(now);
     }
 
     /// Opens what is not open. A fresh socket joins the group anew, which makes the kernel tell
@@ -329,10 +390,13 @@ impl Member {
             return;
         }
         let mut told = Vec::new();
+        let lifetime = self.lifetime_seconds();
         let restored = self.vips.foreign_gone(vip)
             || self
                 .vips
-                .restore(vip, self.lifetime_seconds(), shell.netlink, &mut told);
+                .restore(vip, lifetime, now, shell.netlink, &mut told);
+        self.changed = true;
+        self.refresh.outdate();
         for kind in told {
             self.tell(kind, shell);
         }
@@ -354,13 +418,16 @@ impl Member {
     }
 
     /// What the rest of the agent is told of this router.
-    pub(super) fn report(&self) -> RouterReport {
+    pub(super) fn report(&self, now: Monotonic) -> RouterReport {
         RouterReport {
             instance: self.plan.instance.clone(),
             family: self.plan.family,
+            interface: self.plan.interface_name.clone(),
             state: self.state(self.router.role()),
             vips_present: self.vips.has_all(&self.plan.config.virtual_addresses),
             foreign_vips: self.vips.foreign().collect(),
+            fought_vips: self.vips.fought_over(now).collect(),
+            send_error: self.sending.error(),
             fault: match (&self.fault, self.running) {
                 (Some(fault), _) => Some(fault.clone()),
                 (None, false) => Some(format!(
@@ -382,9 +449,17 @@ impl Member {
     }
 
     fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
+        let mut has_advertised = false;
         for output in self.router.handle(input, now) {
+            has_advertised |= matches!(output, Output::SendAdvertisement { .. });
             self.perform(output, shell);
         }
+        if self.router.role() != Role::Active {
+            self.refresh.end();
+        } else if has_advertised && self.refresh.is_due(now) {
+            self.refresh_vips(now, shell);
+        }
+        self.schedule_retry(now);
     }
 
     fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
@@ -393,12 +468,14 @@ impl Member {
             Output::SendAdvertisement { payload, .. } => self.advertise(&payload, shell),
             Output::AddVips(addresses) => {
                 self.changed = true;
+                self.refresh.outdate();
                 let wanted = self.with_prefixes(&addresses);
                 let lifetime = self.lifetime_seconds();
                 self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
             }
             Output::RemoveVips(addresses) => {
                 self.changed = true;
+                self.refresh.outdate();
                 self.vips.remove(&addresses, shell.netlink, &mut told);
             }
             Output::Announce(addresses) => self.announce(&addresses, shell),
@@ -451,10 +528,17 @@ impl Member {
         };
         match socket.send(payload, self.plan.config.own_address) {
             Ok(()) => {
-                self.send_failing = false;
                 shell.metrics.advertisements_sent.increment();
+                self.changed |= self.sending.advertisement.take().is_some();
             }
-            Err(error) => self.sending_failed("send an advertisement", &error, shell),
+            Err(error) => {
+                let action = "send an advertisement";
+                shell.metrics.send_errors.increment();
+                if self.sending.advertisement.is_none() {
+                    self.sending_failed(action, &error, shell);
+                }
+                self.sending.advertisement = Some(format!("cannot {action}: {error}"));
+            }
         }
     }
 
@@ -465,19 +549,26 @@ impl Member {
         for address in addresses {
             let frame = announcement::frame(port.hardware(), *address);
             match shell.packets.send(&port, &frame) {
-                Ok(()) => shell.metrics.announcements_sent.increment(),
-                Err(error) => self.sending_failed("announce a VIP", &error, shell),
+                Ok(()) => {
+                    shell.metrics.announcements_sent.increment();
+                    self.changed |= self.sending.announcement.take().is_some();
+                }
+                Err(error) => {
+                    let action = "announce a VIP";
+                    shell.metrics.send_errors.increment();
+                    if self.sending.announcement.is_none() {
+                        self.sending_failed(action, &error, shell);
+                    }
+                    self.sending.announcement = Some(format!("cannot {action}: {error}"));
+                }
             }
         }
     }
 
-    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &mut Shell<'_>) {
-        shell.metrics.send_errors.increment();
-        if !self.send_failing {
-            self.send_failing = true;
-            let error = error.to_string();
-            self.tell(VrrpEventKind::Failed { action, error }, shell);
-        }
+    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &Shell<'_>) {
+        self.changed = true;
+        let error = error.to_string();
+        self.tell(VrrpEventKind::Failed { action, error }, shell);
     }
 
     fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {

@@ -1,66 +1,66 @@
-//! Renewing the lifetime of VIPs.
+//! Renewing the lifetime of a router's VIPs.
+//!
+//! A refresh goes with an advertisement and with nothing else: when an agent has been killed, the
+//! time stamp that the kernel keeps of the last refresh says until when the peers wait for it.
 
 use std::time::Duration;
 
 use lvs_vrrp::Monotonic;
 
-use super::addresses::Change;
-use super::clock::clock;
-use super::member::Member;
+use super::addresses::{Change, Vip};
 use super::metrics::VrrpMetrics;
 use super::netlink::{BATCH_BYTES, Netlink};
 
-/// The next refresh of VIPs, encoded once and sent as often as needed.
-#[derive(Default)]
+/// Shortest time from one refresh to the next, however short the advertisement interval: a little
+/// less than 100 ms, so that an interval of 100 ms is refreshed each time in spite of jitter.
+const SHORTEST: Duration = Duration::from_millis(90);
+
+/// The refresh of a router's VIPs, encoded once and sent as often as needed.
+#[derive(Debug, Default)]
 pub(super) struct Refresh {
     batches: Vec<Vec<u8>>,
-    pub(super) due: Option<Monotonic>,
-    interval: Duration,
-    /// Routers have changed since it was encoded.
-    pub(super) outdated: bool,
+    is_outdated: bool,
+    sent_at: Option<Monotonic>,
 }
 
 impl Refresh {
-    /// Encodes the VIPs of all Active routers anew; they are due at once.
-    pub(super) fn encode(&mut self, members: &[Member]) {
-        self.outdated = false;
-        self.batches.clear();
-        self.interval = Duration::MAX;
-        let mut sequence = 0;
-        let mut is_needed = false;
-        for (interval, lifetime_seconds, vips) in members.iter().filter_map(Member::refreshes) {
-            is_needed = true;
-            self.interval = self.interval.min(interval);
-            for vip in vips {
-                sequence += 1;
-                let change = Change::Refresh {
-                    vip,
-                    lifetime_seconds,
-                };
-                change.encode(sequence, open_batch(&mut self.batches));
-            }
-        }
-        self.due = is_needed.then(clock);
+    /// The VIPs or their lifetime are others than before.
+    pub(super) fn outdate(&mut self) {
+        self.is_outdated = true;
     }
 
-    /// Sends what was encoded when it is due: up to some hundred VIPs in each system call. Says
-    /// whether it was due. A failure is counted; the next refresh makes it good.
-    pub(super) fn send_if_due(
+    /// The router is not Active any more.
+    pub(super) fn end(&mut self) {
+        self.sent_at = None;
+    }
+
+    /// Whether an advertisement at `now` brings a refresh along.
+    pub(super) fn is_due(&self, now: Monotonic) -> bool {
+        self.sent_at
+            .is_none_or(|at| now.saturating_since(at) >= SHORTEST)
+    }
+
+    /// When to refresh though nothing was advertised. A router that stops is silent, but holds its
+    /// VIPs until it hears its successor.
+    pub(super) fn overdue_at(&self, lifetime_seconds: u32) -> Option<Monotonic> {
+        let half = Duration::from_secs(lifetime_seconds.into()) / 2;
+        self.sent_at.map(|at| at + half)
+    }
+
+    /// Sends the refresh: up to some hundred VIPs in each system call. A failure is counted; the next
+    /// refresh makes it good.
+    pub(super) fn send(
         &mut self,
+        vips: impl Iterator<Item = Vip>,
+        lifetime_seconds: u32,
         now: Monotonic,
         netlink: &mut Netlink,
         metrics: &VrrpMetrics,
-    ) -> bool {
-        let Some(due) = self.due.filter(|due| *due <= now) else {
-            return false;
-        };
-        // The rhythm is kept, so that refreshes and advertisements share their wake-ups.
-        let next = due + self.interval;
-        self.due = Some(if next > now {
-            next
-        } else {
-            now + self.interval
-        });
+    ) {
+        if self.is_outdated {
+            self.encode(vips, lifetime_seconds);
+        }
+        self.sent_at = Some(now);
         // An interface that went away takes its VIPs along; its notice tells the router.
         for batch in &self.batches {
             let mut failed = Vec::new();
@@ -68,7 +68,18 @@ impl Refresh {
                 metrics.send_errors.increment();
             }
         }
-        true
+    }
+
+    fn encode(&mut self, vips: impl Iterator<Item = Vip>, lifetime_seconds: u32) {
+        self.is_outdated = false;
+        self.batches.clear();
+        let changes = vips.map(|vip| Change::Refresh {
+            vip,
+            lifetime_seconds,
+        });
+        for (sequence, change) in (1..).zip(changes) {
+            change.encode(sequence, open_batch(&mut self.batches));
+        }
     }
 }
 
@@ -82,25 +93,33 @@ fn open_batch(batches: &mut Vec<Vec<u8>>) -> &mut Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::addresses::Vip;
     use super::*;
 
     #[test]
     fn no_batch_is_longer_than_the_send_buffer_takes() {
-        let mut batches = Vec::new();
-        for sequence in 0..5000_u32 {
-            let change = Change::Refresh {
-                vip: Vip {
-                    interface_index: 2,
-                    address: std::net::Ipv4Addr::from(0x0a00_0000 + sequence).into(),
-                    prefix_length: 32,
-                },
-                lifetime_seconds: 6,
-            };
-            change.encode(sequence, open_batch(&mut batches));
-        }
-        assert!(batches.len() > 1);
-        let longest = batches.iter().map(Vec::len).max();
+        let mut refresh = Refresh::default();
+        let vips = (0..5000_u32).map(|number| Vip {
+            interface_index: 2,
+            address: std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
+            prefix_length: 32,
+        });
+        refresh.encode(vips, 6);
+        assert!(refresh.batches.len() > 1);
+        let longest = refresh.batches.iter().map(Vec::len).max();
         assert!(longest < Some(BATCH_BYTES + 1024), "{longest:?}");
+    }
+
+    #[test]
+    fn advertisements_bring_refreshes_along_but_not_more_than_ten_a_second() {
+        let at = |milliseconds| Monotonic::from_epoch(Duration::from_millis(milliseconds));
+        let mut refresh = Refresh::default();
+        assert!(refresh.is_due(at(0)));
+        assert_eq!(refresh.overdue_at(4), None, "nothing was refreshed yet");
+        refresh.sent_at = Some(at(5000));
+        assert!(!refresh.is_due(at(5010)));
+        assert!(refresh.is_due(at(5100)));
+        assert_eq!(refresh.overdue_at(4), Some(at(7000)));
+        refresh.end();
+        assert_eq!(refresh.overdue_at(4), None);
     }
 }

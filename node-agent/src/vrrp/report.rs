@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::{Differences, RoleReason};
 
+use super::brake::LONGEST_PAUSE;
 use super::plan::Family;
 
 /// State of one router.
@@ -15,14 +16,51 @@ pub struct RouterReport {
     pub instance: String,
     /// Address family.
     pub family: Family,
+    /// Interface.
+    pub interface: String,
     /// State.
     pub state: RouterState,
     /// Whether the interface has all its VIPs.
     pub vips_present: bool,
     /// VIPs that somebody else put on the interface; they are left alone.
     pub foreign_vips: Vec<IpAddr>,
+    /// VIPs that another program keeps removing.
+    pub fought_vips: Vec<IpAddr>,
+    /// What cannot be sent, and why.
+    pub send_error: Option<String>,
     /// Why the router cannot run, when its state is `Fault`.
     pub fault: Option<String>,
+}
+
+impl RouterReport {
+    /// What is wrong although the router runs, for people.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        let mut problems = Vec::new();
+        let interface = &self.interface;
+        problems.extend(self.send_error.clone());
+        if !self.fought_vips.is_empty() {
+            let pause = LONGEST_PAUSE.as_secs();
+            problems.push(format!(
+                "another program keeps removing {} from interface {interface}; added again at most \
+                 every {pause} s: find that program, or tell it to leave these addresses alone",
+                listed(&self.fought_vips)
+            ));
+        }
+        if !self.foreign_vips.is_empty() {
+            problems.push(format!(
+                "another program put {} on interface {interface}, where they stay when this router is \
+                 not Active: remove them",
+                listed(&self.foreign_vips)
+            ));
+        }
+        (!problems.is_empty()).then(|| problems.join("; "))
+    }
+}
+
+fn listed(addresses: &[IpAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+    texts.join(", ")
 }
 
 /// State of all routers, in the order of their instance and family.
@@ -46,6 +84,17 @@ impl VrrpReport {
                 RouterState::Backup => 2,
                 RouterState::Active => 3,
             })
+    }
+
+    /// What is wrong with an instance whose routers run, for people.
+    #[must_use]
+    pub fn instance_problem(&self, instance: &str) -> Option<String> {
+        let routers = self.routers.iter();
+        let problems: Vec<_> = routers
+            .filter(|router| router.instance == instance)
+            .filter_map(RouterReport::problem)
+            .collect();
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 }
 
@@ -72,6 +121,8 @@ pub enum VrrpEventKind {
     VipRemoved(IpAddr, u8),
     /// A VIP had been deleted by somebody else and was added again.
     VipRestored(IpAddr, u8),
+    /// Another program keeps deleting a VIP: from now on there are pauses before it is added again.
+    VipFoughtOver(IpAddr),
     /// A VIP is on the interface already, added by somebody else.
     VipForeign(IpAddr),
     /// The router changed its state.
@@ -118,6 +169,11 @@ impl fmt::Display for VrrpEventKind {
             Self::VipRestored(address, prefix) => write!(
                 formatter,
                 "VIP {address}/{prefix} had been deleted by another program; added again"
+            ),
+            Self::VipFoughtOver(address) => write!(
+                formatter,
+                "another program keeps deleting VIP {address}; there are pauses now before it is added \
+                 again"
             ),
             Self::VipForeign(address) => write!(
                 formatter,
@@ -169,11 +225,38 @@ mod tests {
         RouterReport {
             instance: instance.into(),
             family,
+            interface: "eth0".into(),
             state,
             vips_present: state == RouterState::Active,
             foreign_vips: Vec::new(),
+            fought_vips: Vec::new(),
+            send_error: None,
             fault: None,
         }
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_addresses_and_what_to_do() {
+        let mut report = VrrpReport {
+            routers: vec![
+                router("a", Family::Ipv4, RouterState::Active),
+                router("a", Family::Ipv6, RouterState::Active),
+            ],
+        };
+        assert_eq!(report.instance_problem("a"), None);
+        report.routers[0].fought_vips = vec![[192, 0, 2, 10].into(), [192, 0, 2, 11].into()];
+        report.routers[0].send_error = Some("cannot send an advertisement: denied".into());
+        report.routers[1].foreign_vips = vec!["2001:db8::10".parse().expect("an address")];
+        assert_eq!(
+            report.instance_problem("a").as_deref(),
+            Some(
+                "cannot send an advertisement: denied; another program keeps removing 192.0.2.10, \
+                 192.0.2.11 from interface eth0; added again at most every 8 s: find that program, or \
+                 tell it to leave these addresses alone; another program put 2001:db8::10 on interface \
+                 eth0, where they stay when this router is not Active: remove them"
+            )
+        );
+        assert_eq!(report.instance_problem("b"), None);
     }
 
     #[test]

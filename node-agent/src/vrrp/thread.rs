@@ -22,7 +22,6 @@ use super::member::Member;
 use super::metrics::VrrpMetrics;
 use super::netlink::{Netlink, Notice};
 use super::plan::VrrpPlan;
-use super::refresh::Refresh;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
 use super::socket::Received;
@@ -59,7 +58,8 @@ pub(super) struct VrrpThread {
     plan: VrrpPlan,
     members: Vec<Member>,
     groups: Groups,
-    refresh: Refresh,
+    /// Routers have ended that the last report names.
+    has_changed: bool,
     stopping: bool,
 }
 
@@ -79,7 +79,7 @@ impl VrrpThread {
             plan: VrrpPlan::default(),
             members: Vec::new(),
             groups: Groups::default(),
-            refresh: Refresh::default(),
+            has_changed: false,
             stopping: false,
         })
     }
@@ -323,19 +323,13 @@ impl VrrpThread {
             netlink,
             packets,
             members,
-            refresh,
             ..
         } = self;
         let mut shell = shell(links, netlink, packets);
-        for member in members.iter_mut() {
+        for member in members {
             if let Some(due) = member.next_deadline().filter(|due| *due <= now) {
                 shell.metrics.late(now.saturating_since(due));
                 member.tick(now, &mut shell);
-            }
-        }
-        if refresh.send_if_due(now, shell.netlink, shell.metrics) {
-            for member in members {
-                member.retry(now, &mut shell);
             }
         }
     }
@@ -360,23 +354,26 @@ impl VrrpThread {
         if self.members.len() == before {
             return Ok(());
         }
-        self.refresh.outdated = true;
+        self.has_changed = true;
         self.reconcile()
     }
 
     /// Tells of what changed in this turn.
     fn publish(&mut self) {
         // Not `any`: every member's mark is to be taken.
+        let mut has_changed = std::mem::take(&mut self.has_changed);
         for member in &mut self.members {
-            self.refresh.outdated |= member.take_changed();
+            has_changed |= member.take_changed();
         }
-        if !self.refresh.outdated {
+        if !has_changed {
             return;
         }
-        self.refresh.encode(&self.members);
-        self.refresh
-            .send_if_due(clock(), &mut self.netlink, &self.links.metrics);
-        let mut routers: Vec<_> = self.members.iter().map(Member::report).collect();
+        let now = clock();
+        let mut routers: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| member.report(now))
+            .collect();
         routers.sort_by(|a, b| (&a.instance, a.family).cmp(&(&b.instance, b.family)));
         let report = VrrpReport { routers };
         self.links.report.send_if_modified(|current| {
@@ -390,7 +387,6 @@ impl VrrpThread {
         let deadlines = self.members.iter().filter_map(Member::next_deadline);
         let next = deadlines
             .chain(self.groups.next_deadline(&self.members))
-            .chain(self.refresh.due)
             .min();
         let timeout = if self.netlink.has_pending() {
             Some(Duration::ZERO)

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 
+use lvs_vrrp::Monotonic;
 use nix::libc;
 
 use super::addresses::{Change, KernelAddress, Vip};
+use super::brake::Brake;
 use super::netlink::Netlink;
 use super::report::VrrpEventKind;
 
@@ -19,6 +21,10 @@ pub(super) struct Vips {
     foreign: BTreeMap<IpAddr, Vip>,
     /// Wanted, but the kernel did not take them: tried again with each refresh.
     failed: BTreeMap<IpAddr, Vip>,
+    /// Removed by another program again and again: added again at that time.
+    withheld: BTreeMap<IpAddr, (Vip, Monotonic)>,
+    /// Of those that another program has removed.
+    brakes: BTreeMap<IpAddr, Brake>,
 }
 
 impl Vips {
@@ -40,6 +46,25 @@ impl Vips {
     /// VIPs that the kernel did not take.
     pub(super) fn failed(&self) -> Vec<IpAddr> {
         self.failed.keys().copied().collect()
+    }
+
+    /// Whether there are such.
+    pub(super) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// VIPs that another program keeps removing.
+    pub(super) fn fought_over(&self, now: Monotonic) -> impl Iterator<Item = IpAddr> + '_ {
+        let fights = self.brakes.iter();
+        fights
+            .filter(move |(_, brake)| brake.is_fight(now))
+            .map(|(address, _)| *address)
+    }
+
+    /// When to call [`Vips::restore_due`].
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        let due = self.withheld.values().map(|(_, at)| *at);
+        due.chain(self.brakes.values().map(Brake::calm_at)).min()
     }
 
     /// Whether the interface has all of `addresses`, whoever put them there.
@@ -64,6 +89,9 @@ impl Vips {
     ) {
         let mut changes = Vec::with_capacity(wanted.len());
         for vip in wanted.iter().copied() {
+            if self.withheld.contains_key(&vip.address) {
+                continue;
+            }
             match self.held.get(&vip.address) {
                 Some(held) if *held == vip => {}
                 Some(held) => {
@@ -145,6 +173,8 @@ impl Vips {
         for address in addresses {
             self.foreign.remove(address);
             self.failed.remove(address);
+            self.withheld.remove(address);
+            self.brakes.remove(address);
             if let Some(vip) = self.held.remove(address) {
                 changes.push(Change::Delete { vip });
             }
@@ -172,18 +202,27 @@ impl Vips {
         }
     }
 
-    /// Answers the notice that `vip` is gone: adds it again. Returns whether it really was gone and
-    /// is back, as opposed to a notice about something long past.
+    /// Answers the notice that `vip` is gone: adds it again, or leaves that for later. Returns whether
+    /// it really was gone and is back, as opposed to a notice about something long past.
     pub(super) fn restore(
         &mut self,
         vip: Vip,
         lifetime_seconds: u32,
+        now: Monotonic,
         netlink: &mut Netlink,
         told: &mut Vec<VrrpEventKind>,
     ) -> bool {
         if !self.holds(vip) {
             return false;
         }
+        let brake = self.brakes.entry(vip.address).or_default();
+        let at = brake.next_at(now);
+        if at > now {
+            self.held.remove(&vip.address);
+            self.withheld.insert(vip.address, (vip, at));
+            return false;
+        }
+        let was_fight = brake.is_fight(now);
         let change = Change::Add {
             vip,
             lifetime_seconds,
@@ -192,9 +231,18 @@ impl Vips {
             Ok(failed) => match failed.into_iter().next() {
                 None => {
                     told.push(VrrpEventKind::VipRestored(vip.address, vip.prefix_length));
+                    brake.restored(now);
+                    if brake.is_fight(now) && !was_fight {
+                        told.push(VrrpEventKind::VipFoughtOver(vip.address));
+                    }
                     true
                 }
-                Some((_, error)) if error.raw_os_error() == Some(libc::EEXIST) => false,
+                Some((_, error)) if error.raw_os_error() == Some(libc::EEXIST) => {
+                    self.held.remove(&vip.address);
+                    let present = netlink.addresses().unwrap_or_default();
+                    self.found(vip, &present, told);
+                    false
+                }
                 Some((_, error)) => {
                     self.held.remove(&vip.address);
                     self.failed.insert(vip.address, vip);
@@ -207,6 +255,31 @@ impl Vips {
                 false
             }
         }
+    }
+
+    /// Adds those again that were left for later and are due, and forgets fights that are over.
+    /// Returns the addresses that are back.
+    pub(super) fn restore_due(
+        &mut self,
+        lifetime_seconds: u32,
+        now: Monotonic,
+        netlink: &mut Netlink,
+        told: &mut Vec<VrrpEventKind>,
+    ) -> Vec<IpAddr> {
+        self.brakes.retain(|_, brake| brake.calm_at() > now);
+        let due: Vec<Vip> = self
+            .withheld
+            .extract_if(.., |_, (_, at)| *at <= now)
+            .map(|(_, (vip, _))| vip)
+            .collect();
+        let mut restored = Vec::new();
+        for vip in due {
+            self.held.insert(vip.address, vip);
+            if self.restore(vip, lifetime_seconds, now, netlink, told) {
+                restored.push(vip.address);
+            }
+        }
+        restored
     }
 
     /// A foreign address is gone: the VIP is ours to add, if it is wanted. Returns whether it was one

@@ -246,6 +246,7 @@ impl Sim {
                     } else {
                         RouterState::Backup
                     },
+                    problem: None,
                 })
                 .collect(),
             unhealthy: if active {

@@ -55,9 +55,12 @@ fn router(instance: &str, state: RouterState) -> RouterReport {
     RouterReport {
         instance: instance.into(),
         family: Family::Ipv4,
+        interface: "eth0".into(),
         state,
         vips_present: true,
         foreign_vips: Vec::new(),
+        fought_vips: Vec::new(),
+        send_error: None,
         fault: None,
     }
 }
