@@ -186,7 +186,7 @@ mod tests {
             "plan": {"formatVersion": 1, "revision": "r"},
             "slices": {"edge-0": {"digest": "d", "services": [{
                 "name": "shop/web", "uid": "u-1", "instance": "default",
-                "addresses": ["192.0.2.10"], "ports": [], "forwarding": "DR",
+                "addresses": ["192.0.2.10"], "ports": [], "forwarding": {"method": "DR"},
                 "scheduler": {"name": "wlc"}, "pools": [],
             }]}},
         }))
