@@ -20,8 +20,9 @@ use lvs_ipvs::{
     Client, Command, Destination, DestinationKey, Forwarding, Name, Protocol, Service, ServiceKey,
 };
 use lvs_node_agent::kernel::ipvs::Ipvs;
-use lvs_node_agent::kernel::lookout::{Expected, Lookout};
+use lvs_node_agent::kernel::lookout::{Expected, ExpectedTable, Lookout};
 use lvs_node_agent::kernel::nlmon::DEVICE;
+use lvs_node_agent::kernel::proc_ip_vs::Fingerprint;
 use lvs_node_agent::kernel::sysctls::{Sysctl, Sysctls};
 
 /// What is measured.
@@ -68,11 +69,17 @@ async fn measure(args: &Args) {
     let sysctl = Sysctl::of_ipvs("conn_reuse_mode");
     let value = Sysctls::new(sysctls).read(&sysctl).expect("its value");
     let expect = |ipvs: &mut Ipvs| {
-        ipvs.look_again();
         let start = Instant::now();
-        ipvs.table().expect("a table");
+        let mut fingerprint = Fingerprint::EMPTY;
+        for service in ipvs.services().expect("services") {
+            let entry = ipvs.with_destinations(service).expect("destinations");
+            fingerprint.add(Fingerprint::of_entry(&entry));
+        }
         lookout.expect(Some(Expected {
-            ipvs: Some(ipvs.expected()),
+            ipvs: Some(ExpectedTable {
+                fingerprint,
+                notices: ipvs.notices(),
+            }),
             sysctls: vec![(sysctl.clone(), value.clone())],
         }));
         start.elapsed()

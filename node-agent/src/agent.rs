@@ -7,6 +7,8 @@
 mod apply;
 mod kernel;
 mod pass;
+mod resolve;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -18,28 +20,35 @@ use std::time::{Duration, Instant};
 
 use lvs_health::{Engine, Health};
 use lvs_ipvs::ServiceKey;
+use nix::sys::utsname::uname;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::bundle::PlanBundle;
 use crate::heartbeat::{self, Heartbeat};
-use crate::kernel::lookout::Lookout;
+use crate::kernel::lookout::{Expected, ExpectedTable, Lookout};
 use crate::kernel::sysctls::Sysctls;
 use crate::metrics::Metrics;
+use crate::op::Op;
 use crate::op_log::OpLog;
 use crate::ownership::Ownership;
 use crate::ownership::file::OwnershipFile;
-use crate::plan::Plan;
 use crate::plan::members::MemberKey;
 use crate::plan::services::Services;
+use crate::plan::{Plan, Problem};
+use crate::programming::Programming;
+use crate::report::refusal::NodeKernel;
 use crate::report::{Drift, Report};
 use crate::secrets::Secrets;
 use crate::statistics::Names;
 use crate::vrrp::{VrrpHandle, VrrpPlan, VrrpReport};
 use kernel::Kernel;
+use services::Todo;
 
 /// Pause after a pass that left something to wait for, such as VIPs that are being handed over.
 const UNFINISHED_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two looks at members that leave.
+const LEAVING_PERIOD: Duration = Duration::from_secs(1);
 /// Pause after a pass that failed; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between passes that fail.
@@ -48,6 +57,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Name of the node.
+    pub node_name: String,
     /// Directory that survives restarts.
     pub state_dir: PathBuf,
     /// The host's `/proc/sys/net`.
@@ -98,8 +109,24 @@ pub struct Agent {
     /// The plan that `services` were resolved from.
     resolved: Option<Arc<PlanBundle>>,
     services: Services,
-    /// States in which targets begin, for the time until the engine has taken them up.
-    initially_up: BTreeMap<MemberKey, bool>,
+    /// Whether each member that is checked is up: as it began, until its checks know better.
+    up: BTreeMap<MemberKey, bool>,
+    /// Whether there are results of checks that have not been looked at.
+    has_new_health: bool,
+    /// What is known of the kernel's services.
+    programming: Programming,
+    /// Services that are to be looked at.
+    todo: Todo,
+    /// When those that leave are looked at again.
+    next_look_at_leaving: Option<Instant>,
+    /// Changes that the kernel refuses, until the next full look or the next plan.
+    refused_ops: Vec<(Op, Problem)>,
+    /// Whether IPVS is needed and there.
+    has_ipvs: bool,
+    /// Its version.
+    ipvs_version: Option<String>,
+    /// What messages call this node and its kernel.
+    kernel_name: NodeKernel,
     /// Services that the kernel had when the VRRP thread was told last.
     programmed: BTreeSet<ServiceKey>,
     /// What the VRRP thread was told last.
@@ -145,7 +172,18 @@ impl Agent {
             ownership_file: Some(ownership_file),
             resolved: None,
             services: Services::default(),
-            initially_up: BTreeMap::new(),
+            up: BTreeMap::new(),
+            has_new_health: false,
+            programming: Programming::default(),
+            todo: Todo::Everything,
+            next_look_at_leaving: None,
+            refused_ops: Vec::new(),
+            has_ipvs: false,
+            ipvs_version: None,
+            kernel_name: NodeKernel {
+                node: settings.node_name.clone(),
+                release: uname()?.release().to_string_lossy().into_owned(),
+            },
             programmed: BTreeSet::new(),
             vrrp_plan: None,
             settled: None,
@@ -168,27 +206,40 @@ impl Agent {
                 () = &mut stop => break,
                 Ok(()) = self.inputs.plans.changed() => {}
                 Ok(()) = self.inputs.secrets.changed() => {}
-                Ok(()) = self.health.changed() => {}
+                Ok(()) = self.health.changed() => self.has_new_health = true,
                 changed = self.vrrp_report.changed() => if changed.is_err() { break },
                 () = self.kernel.changed() => {}
-                _ = full.tick() => self.kernel.expire(Instant::now()),
+                _ = full.tick() => self.look_at_everything(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => {}
-                () = self.lookout.different() => {}
+                () = self.lookout.different() => self.todo = Todo::Everything,
             }
             next = self.pass().await;
         }
         (self.inputs.vrrp, self.lookout)
     }
 
+    /// The next pass tries again what was refused, and reads everything if that is due.
+    fn look_at_everything(&mut self) {
+        if self.kernel.ipvs.is_old(Instant::now()) {
+            self.todo = Todo::Everything;
+        }
+        let refused: Vec<ServiceKey> = self.programming.refused().map(|(key, _)| *key).collect();
+        self.todo.add(refused);
+        self.kernel.expire();
+        self.programming.retry_refused();
+        self.refused_ops.clear();
+    }
+
     fn wake(&self, next: Next) -> Option<Instant> {
         let pause = match next {
-            Next::Wait => return None,
+            Next::Wait => return self.next_look_at_leaving,
             Next::Soon => UNFINISHED_PAUSE,
             Next::Retry => FIRST_PAUSE
                 .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
                 .min(LONGEST_PAUSE),
         };
-        Some(Instant::now() + pause)
+        let at = Instant::now() + pause;
+        Some(self.next_look_at_leaving.map_or(at, |look| look.min(at)))
     }
 
     /// One pass, with what goes with every pass.
@@ -198,23 +249,37 @@ impl Agent {
             self.outputs.heartbeat.beat(start);
             return Next::Wait;
         };
+        self.look_at_those_that_leave(start);
         let next = self.reconcile(&bundle).await;
-        let expected = self
-            .settled
-            .as_ref()
-            .map(|settled| self.kernel.expected(settled));
-        self.lookout.expect(expected);
+        let end = Instant::now();
+        self.next_look_at_leaving =
+            (!self.programming.leaving().is_empty()).then(|| end + LEAVING_PERIOD);
+        self.lookout.expect(self.expected());
         self.failures = if next == Next::Retry {
             self.failures.saturating_add(1)
         } else {
             0
         };
-        let end = Instant::now();
         self.outputs
             .metrics
             .pass_seconds
             .observe((end - start).as_secs_f64());
         self.outputs.heartbeat.beat(end);
         next
+    }
+
+    /// What the kernel shows as long as nobody else changes it.
+    fn expected(&self) -> Option<Expected> {
+        let settled = self.settled.as_ref()?;
+        let sysctls = settled.sysctls().into_iter();
+        Some(Expected {
+            ipvs: self.has_ipvs.then(|| ExpectedTable {
+                fingerprint: self.programming.shown(),
+                notices: self.kernel.ipvs.notices(),
+            }),
+            sysctls: sysctls
+                .map(|(sysctl, value)| (sysctl.clone(), value.to_owned()))
+                .collect(),
+        })
     }
 }

@@ -1,11 +1,13 @@
 //! A node's plan together with the slices that belong to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec, PoolPlan, ServicePlan, revision};
+use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec, ServicePlan, revision};
 use serde::{Deserialize, Serialize};
 
-/// Everything that one node is told to be. It is handed on, and kept on disk, as a whole.
+/// Everything that one node is told to be. It is handed on, and kept on disk, as a whole. Slices
+/// that have not changed are shared between one bundle and the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanBundle {
     /// Name of the node, which is the name of its `NodePlan`.
@@ -15,7 +17,7 @@ pub struct PlanBundle {
     /// `metadata.generation` of the `NodePlan`.
     pub generation: i64,
     /// Specs of the pair's `PlanSlice`s by object name; empty on a node that is no director.
-    pub slices: BTreeMap<String, PlanSliceSpec>,
+    pub slices: BTreeMap<String, Arc<PlanSliceSpec>>,
 }
 
 impl PlanBundle {
@@ -35,16 +37,19 @@ impl PlanBundle {
 
     /// The virtual services that this node balances: none unless it is a director.
     pub fn services(&self) -> impl Iterator<Item = &ServicePlan> {
-        self.balanced().flat_map(|slice| &slice.services)
-    }
-
-    /// The pools that the services draw from.
-    pub fn pools(&self) -> impl Iterator<Item = &PoolPlan> {
-        self.balanced().flat_map(|slice| &slice.pools)
-    }
-
-    fn balanced(&self) -> impl Iterator<Item = &PlanSliceSpec> {
         let is_director = self.plan.director.is_some();
-        self.slices.values().filter(move |_| is_director)
+        self.slices
+            .values()
+            .filter(move |_| is_director)
+            .flat_map(|slice| &slice.services)
+    }
+
+    /// The slices with what this node balances: none unless it is a director.
+    #[must_use]
+    pub fn balanced(&self) -> BTreeMap<String, Arc<PlanSliceSpec>> {
+        match self.plan.director {
+            Some(_) => self.slices.clone(),
+            None => BTreeMap::new(),
+        }
     }
 }

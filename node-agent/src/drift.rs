@@ -1,11 +1,9 @@
 //! Changes by others, told once they are repaired. Pure.
 
 use std::collections::BTreeMap;
-
-use lvs_ipvs::{Command, ServiceKey};
+use std::sync::Arc;
 
 use crate::op::Op;
-use crate::plan::Plan;
 use crate::report::{Drift, Subject};
 
 /// Reason of the Events.
@@ -13,50 +11,41 @@ pub const REASON: &str = "DriftRepaired";
 /// Repairs that one Event names.
 const NAMED: usize = 5;
 
-/// Groups the repairs of what `plan` had left otherwise by the object that they belong to.
-#[must_use]
-pub fn drifts<'a>(plan: &Plan, repairs: impl IntoIterator<Item = &'a Op>) -> Vec<Drift> {
-    let mut by_subject: BTreeMap<Subject, Vec<String>> = BTreeMap::new();
-    for op in repairs {
-        let subject = service_of(op)
-            .and_then(|key| plan.services.get(&key))
-            .map_or(Subject::Node, |planned| planned.subject.as_ref().clone());
-        by_subject.entry(subject).or_default().push(op.to_string());
-    }
-    by_subject
-        .into_iter()
-        .map(|(subject, repairs)| Drift {
-            subject,
-            reason: REASON,
-            message: message(&repairs),
-        })
-        .collect()
+/// Repairs of what others have changed, by the object that they belong to.
+#[derive(Debug, Default)]
+pub struct Repairs(BTreeMap<Arc<Subject>, Named>);
+
+#[derive(Debug, Default)]
+struct Named {
+    first: Vec<String>,
+    count: usize,
 }
 
-fn service_of(op: &Op) -> Option<ServiceKey> {
-    match op {
-        Op::Ipvs(Command::AddService(service) | Command::SetService(service)) => Some(service.key),
-        Op::Ipvs(
-            Command::AddDestination { service, .. }
-            | Command::SetDestination { service, .. }
-            | Command::DeleteDestination { service, .. },
-        ) => Some(*service),
-        _ => None,
-    }
-}
-
-fn message(repairs: &[String]) -> String {
-    let named = repairs
-        .iter()
-        .take(NAMED)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join("; ");
-    match repairs.len().checked_sub(NAMED) {
-        None | Some(0) => format!("changed by another program; repaired with: {named}"),
-        Some(more) => {
-            format!("changed by another program; repaired with: {named}; and {more} more")
+impl Repairs {
+    /// Takes in a repair.
+    pub fn note(&mut self, subject: &Arc<Subject>, op: &Op) {
+        let named = self.0.entry(Arc::clone(subject)).or_default();
+        named.count += 1;
+        if named.first.len() < NAMED {
+            named.first.push(op.to_string());
         }
+    }
+
+    /// What to tell of them.
+    pub fn into_drifts(self) -> impl Iterator<Item = Drift> {
+        self.0.into_iter().map(|(subject, named)| Drift {
+            subject: subject.as_ref().clone(),
+            reason: REASON,
+            message: message(&named),
+        })
+    }
+}
+
+fn message(named: &Named) -> String {
+    let first = named.first.join("; ");
+    match named.count - named.first.len() {
+        0 => format!("changed by another program; repaired with: {first}"),
+        more => format!("changed by another program; repaired with: {first}; and {more} more"),
     }
 }
 

@@ -3,10 +3,22 @@
 use std::collections::BTreeMap;
 
 use lvs_crds::v1alpha1::revision;
+use lvs_ipvs::{Command, Table};
 use serde_json::{Value, json};
 
 use crate::bundle::PlanBundle;
 use crate::facts::{Interface, InterfaceAddress, NodeFacts};
+use crate::model;
+
+/// Applies a command to a whole table.
+pub(crate) fn apply(table: &mut Table, command: &Command) {
+    let Some(key) = command.changed_service() else {
+        return;
+    };
+    let mut entry = table.entries.remove(&key);
+    model::apply(&mut entry, command);
+    table.entries.extend(entry.map(|entry| (key, entry)));
+}
 
 /// An address that somebody else gave to an interface, for good.
 pub(crate) fn own(address: &str) -> InterfaceAddress {

@@ -19,6 +19,7 @@ pub mod op;
 pub mod op_log;
 pub mod ownership;
 pub mod plan;
+pub mod programming;
 pub mod report;
 pub mod reporter;
 pub mod secrets;

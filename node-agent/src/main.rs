@@ -168,6 +168,7 @@ async fn work(
     });
 
     let settings = Settings {
+        node_name: args.node_name.clone(),
         state_dir: args.state_dir.clone(),
         proc_sys_net: args.proc_sys_net.clone(),
     };

@@ -26,6 +26,17 @@ pub struct WayLabel {
     pub way: &'static str,
 }
 
+/// A member that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LeavingLabel {
+    /// Virtual service, as `namespace/name`.
+    pub virtual_service: String,
+    /// Address.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+}
+
 /// What the loop counts. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -45,6 +56,8 @@ pub struct Metrics {
     pub services: Gauge,
     /// Members whose checks fail.
     pub unhealthy_members: Gauge,
+    /// Connections and persistence templates of members that leave.
+    pub draining_connections: Family<LeavingLabel, Gauge>,
 }
 
 impl Metrics {
@@ -59,6 +72,7 @@ impl Metrics {
             foreign_services: Gauge::default(),
             services: Gauge::default(),
             unhealthy_members: Gauge::default(),
+            draining_connections: Family::default(),
         };
         let agent = registry.sub_registry_with_prefix("lvs_agent");
         agent.register("ops", "Changes of the kernel by kind", metrics.ops.clone());
@@ -97,6 +111,11 @@ impl Metrics {
             "unhealthy_members",
             "Members of virtual services whose checks fail",
             metrics.unhealthy_members.clone(),
+        );
+        agent.register(
+            "draining_connections",
+            "Connections and persistence templates of members that leave",
+            metrics.draining_connections.clone(),
         );
         metrics
     }

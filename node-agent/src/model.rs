@@ -1,46 +1,28 @@
-//! What a command does to the IPVS table, as the kernel does it. Pure.
+//! What a command does to a service of the IPVS table, as the kernel does it. Pure.
 
-use lvs_ipvs::{Command, Destination, ObservedDestination, Stats, Table, TableEntry};
+use lvs_ipvs::{Command, Destination, ObservedDestination, Service, Stats, TableEntry};
 
-/// Applies a command that the kernel has accepted, or would accept. Daemons, timeouts and counters
-/// are no part of the table.
-pub fn apply(table: &mut Table, command: &Command) {
+/// Applies a command that the kernel has accepted, or would accept, to the service that it is about;
+/// `None` is a service that does not exist. Daemons, timeouts and counters are no part of it.
+pub fn apply(entry: &mut Option<TableEntry>, command: &Command) {
     match command {
         Command::AddService(service) => {
-            table
-                .entries
-                .entry(service.key)
-                .or_insert_with(|| TableEntry {
-                    service: service.clone(),
-                    stats: Stats::default(),
-                    destinations: Vec::new(),
-                });
+            entry.get_or_insert_with(|| new_entry(service));
         }
         Command::SetService(service) => {
-            if let Some(entry) = table.entries.get_mut(&service.key) {
+            if let Some(entry) = entry {
                 entry.service = service.clone();
             }
         }
-        Command::DeleteService(key) => {
-            table.entries.remove(key);
-        }
-        Command::AddDestination {
-            service,
-            destination,
-        }
-        | Command::SetDestination {
-            service,
-            destination,
-        } => {
-            if let Some(entry) = table.entries.get_mut(service) {
+        Command::DeleteService(_) => *entry = None,
+        Command::AddDestination { destination, .. }
+        | Command::SetDestination { destination, .. } => {
+            if let Some(entry) = entry {
                 put(&mut entry.destinations, *destination);
             }
         }
-        Command::DeleteDestination {
-            service,
-            destination,
-        } => {
-            if let Some(entry) = table.entries.get_mut(service) {
+        Command::DeleteDestination { destination, .. } => {
+            if let Some(entry) = entry {
                 entry
                     .destinations
                     .retain(|observed| observed.destination.key != *destination);
@@ -50,6 +32,14 @@ pub fn apply(table: &mut Table, command: &Command) {
         | Command::StopDaemon(_)
         | Command::SetTimeouts(_)
         | Command::Zero(_) => {}
+    }
+}
+
+fn new_entry(service: &Service) -> TableEntry {
+    TableEntry {
+        service: service.clone(),
+        stats: Stats::default(),
+        destinations: Vec::new(),
     }
 }
 

@@ -1,24 +1,26 @@
 //! What was found in the kernel, as values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use lvs_ipvs::{SyncDaemon, Table};
+use lvs_ipvs::{SyncDaemon, Timeouts};
 
 use crate::facts::NodeFacts;
 use crate::kernel::fou::{FouKind, FouPort};
 use crate::kernel::modules::Module;
 use crate::kernel::sysctls::Sysctl;
 
-/// The part of the kernel's state that a plan is compared with.
+/// The part of the kernel's state that a plan is compared with, IPVS services excepted: those are
+/// read one by one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Interfaces and addresses.
     pub facts: NodeFacts,
-    /// The IPVS table; `None` when nothing of ours can be in it, so that it was not looked at.
-    pub table: Option<Arc<Table>>,
+    /// Whether IPVS was looked at.
+    pub has_ipvs: bool,
     /// Synchronisation daemons.
     pub daemons: Vec<SyncDaemon>,
+    /// Timeouts of connections, if they are planned or recorded.
+    pub timeouts: Option<Timeouts>,
     /// Values of the sysctls that are planned or recorded. One that does not exist is missing.
     pub sysctls: BTreeMap<Sysctl, String>,
     /// UDP ports whose packets carry others; `None` while the kernel has no FOU, or nobody needs it.

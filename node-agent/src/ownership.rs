@@ -1,11 +1,13 @@
 //! What this agent put into the kernel, or may have: kept on disk, so that a later release removes
 //! exactly that. Pure; [`mod@file`] reads and writes it.
 
-use std::collections::BTreeSet;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use lvs_crds::v1alpha1::AddressFamily;
-use lvs_ipvs::{Protocol, ServiceKey, SyncRole};
+use lvs_ipvs::{ServiceKey, SyncRole, Timeouts};
 use serde::{Deserialize, Serialize};
 
 use crate::diff::Diff;
@@ -15,27 +17,29 @@ use crate::kernel::sysctls::Sysctl;
 use crate::observe::Observed;
 use crate::op::{LoopbackVip, Op};
 use crate::plan::Plan;
+use crate::plan::drain::Drains;
+use crate::plan::services::Services;
 
 pub mod file;
 
-/// What is ours in the kernel.
+/// What is ours in the kernel, and since when members leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Ownership {
-    services: BTreeSet<OwnedService>,
+    /// With the VIPs that lead to a service by firewall mark.
+    #[serde(with = "record::services")]
+    services: BTreeMap<ServiceKey, Vec<IpAddr>>,
     addresses: BTreeSet<OwnedAddress>,
     sysctls: Vec<RecordedSysctl>,
     links: BTreeSet<String>,
     fou_ports: BTreeSet<OwnedPort>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(with = "record::timeouts")]
+    timeouts: Option<RecordedTimeouts>,
     runs_master_daemon: bool,
     runs_backup_daemon: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct OwnedService {
-    protocol: u16,
-    address: IpAddr,
-    port: u16,
+    #[serde(with = "record::drains")]
+    drains: Drains,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +54,15 @@ struct OwnedPort {
     port: u16,
 }
 
+/// Timeouts that were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedTimeouts {
+    /// Their values before the first change.
+    pub original: Timeouts,
+    /// The values that they were given.
+    pub ours: Timeouts,
+}
+
 /// A sysctl that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedSysctl {
@@ -61,41 +74,28 @@ pub struct RecordedSysctl {
     pub ours: String,
 }
 
-impl OwnedService {
-    fn from_key(key: &ServiceKey) -> Option<Self> {
-        match *key {
-            ServiceKey::Address {
-                protocol,
-                address,
-                port,
-            } => Some(Self {
-                protocol: protocol.number(),
-                address,
-                port,
-            }),
-            ServiceKey::Mark { .. } => None,
-        }
-    }
-
-    fn key(self) -> ServiceKey {
-        ServiceKey::Address {
-            protocol: Protocol::from_number(self.protocol),
-            address: self.address,
-            port: self.port,
-        }
-    }
-}
-
 impl Ownership {
-    /// The IPVS services that are ours.
-    pub fn services(&self) -> impl Iterator<Item = ServiceKey> {
-        self.services.iter().map(|service| service.key())
+    /// The IPVS services that are ours, with the VIPs that lead to those by firewall mark.
+    pub fn services(&self) -> impl Iterator<Item = (&ServiceKey, &Vec<IpAddr>)> {
+        self.services.iter()
     }
 
     /// Whether an IPVS service is ours.
     #[must_use]
     pub fn has_service(&self, key: &ServiceKey) -> bool {
-        OwnedService::from_key(key).is_some_and(|service| self.services.contains(&service))
+        self.services.contains_key(key)
+    }
+
+    /// Since when members leave.
+    #[must_use]
+    pub const fn drains(&self) -> &Drains {
+        &self.drains
+    }
+
+    /// The timeouts that were changed.
+    #[must_use]
+    pub const fn timeouts(&self) -> Option<RecordedTimeouts> {
+        self.timeouts
     }
 
     /// Whether an address of an interface was added by us, as far as the record says.
@@ -144,14 +144,44 @@ impl Ownership {
     /// Whether the kernel may have anything of ours in its IPVS.
     #[must_use]
     pub fn has_ipvs(&self) -> bool {
-        !self.services.is_empty() || self.runs_master_daemon || self.runs_backup_daemon
+        !self.services.is_empty()
+            || self.timeouts.is_some()
+            || self.runs_master_daemon
+            || self.runs_backup_daemon
+    }
+
+    /// Takes in the services that are about to be programmed, and who leaves by them.
+    pub fn claim_services(&mut self, services: &Services, now_unix_seconds: i64) {
+        for (key, owner) in &services.owners {
+            let vips = match key {
+                ServiceKey::Address { .. } => Vec::new(),
+                ServiceKey::Mark { .. } => owner.addresses.clone(),
+            };
+            let before = self.services.entry(*key).or_default();
+            if *before != vips {
+                // VIPs that the plan has taken away count until they are gone.
+                before.extend(vips);
+                before.sort_unstable();
+                before.dedup();
+            }
+        }
+        self.drains.follow(services, now_unix_seconds);
+    }
+
+    /// Forgets services that are neither planned nor in the kernel any more.
+    pub fn settle_services(&mut self, services: &Services, is_there: &dyn Fn(&ServiceKey) -> bool) {
+        self.services.retain(|key, vips| {
+            if let Some(owner) = services.owners.get(key) {
+                vips.retain(|vip| owner.addresses.contains(vip));
+                return true;
+            }
+            services.untouched.contains_key(key) || is_there(key)
+        });
     }
 
     /// Takes in what is about to be done, before it is done: a crash in between must not leave
     /// anything behind that nobody knows of.
     pub fn claim(&mut self, plan: &Plan, observed: &Observed, diff: &Diff) {
-        self.services
-            .extend(plan.services.keys().filter_map(OwnedService::from_key));
         for op in diff.ops() {
             match op {
                 Op::AddAddress(vip) => {
@@ -181,6 +211,10 @@ impl Ownership {
                 self.set_daemon(daemon.role, true);
             }
         }
+        if let (Some(ours), Some(found)) = (plan.timeouts, observed.timeouts) {
+            let original = self.timeouts.map_or(found, |recorded| recorded.original);
+            self.timeouts = Some(RecordedTimeouts { original, ours });
+        }
         for (sysctl, ours) in plan.sysctls() {
             let recorded = self
                 .sysctls
@@ -200,18 +234,18 @@ impl Ownership {
 
     /// Forgets what is neither planned nor in the kernel any more.
     pub fn settle(&mut self, plan: &Plan, observed: &Observed) {
-        if let Some(table) = &observed.table {
-            self.services.retain(|service| {
-                let key = service.key();
-                plan.services.contains_key(&key)
-                    || plan.untouched.contains(&key)
-                    || table.get(&key).is_some()
-            });
+        if observed.has_ipvs {
             for role in [SyncRole::Master, SyncRole::Backup] {
                 if !observed.daemons.iter().any(|daemon| daemon.role == role) {
                     self.set_daemon(role, false);
                 }
             }
+            let is_done = |recorded: RecordedTimeouts| {
+                plan.timeouts.is_none()
+                    && (observed.timeouts != Some(recorded.ours)
+                        || recorded.ours == recorded.original)
+            };
+            self.timeouts = self.timeouts.filter(|recorded| !is_done(*recorded));
         }
         self.addresses.retain(|owned| {
             let interfaces = observed.facts.interfaces.values();

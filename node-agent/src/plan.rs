@@ -3,46 +3,53 @@
 //!
 //! ```text
 //! PlanBundle ─► services ─┬─► members (what is checked) ─► health ─┐
-//!                         └───────────────► ipvs ◄─────────────────┘
-//! PlanBundle, NodeFacts ──► daemons, vrrp, real_server
+//!                         └───────► ipvs, one by one ◄─────────────┘
+//! PlanBundle, NodeFacts ──► daemons, sysctls, vrrp, real_server
 //! ```
 
 pub mod daemons;
+pub mod drain;
 pub mod ipvs;
+pub mod marks;
 pub mod members;
+pub mod pool;
+pub mod quorum;
 pub mod real_server;
 pub mod services;
+pub mod sysctls;
 pub mod vrrp;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lvs_crds::v1alpha1::condition::reason;
-use lvs_ipvs::{ServiceKey, SyncDaemon};
+use lvs_ipvs::{SyncDaemon, Timeouts};
 
 use crate::bundle::PlanBundle;
 use crate::facts::NodeFacts;
 use crate::kernel::sysctls::Sysctl;
 
-use ipvs::PlannedService;
-use members::MemberKey;
+use marks::MarkRule;
 use real_server::RealServerPlan;
 use services::Services;
 
-/// Everything that the kernel should have of ours, VRRP's VIPs excepted: [`vrrp::plan`].
+/// What the kernel should have of ours, but for the IPVS services, which are planned one by one
+/// ([`ipvs::plan`]), and VRRP's VIPs ([`vrrp::plan`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The IPVS table.
-    pub services: BTreeMap<ServiceKey, PlannedService>,
-    /// Keys that stay as they are, because what belongs to them has not all arrived.
-    pub untouched: BTreeSet<ServiceKey>,
     /// Synchronisation daemons, at most one of each role; `None` while their interface is not
     /// known, which leaves those that run alone.
     pub daemons: Option<Vec<SyncDaemon>>,
+    /// Timeouts of connections; `None` leaves them as the node has them.
+    pub timeouts: Option<Timeouts>,
     /// Sysctls of a director.
     pub director_sysctls: BTreeMap<Sysctl, String>,
+    /// Sysctls that are looked at and not changed.
+    pub checked_sysctls: BTreeMap<Sysctl, String>,
     /// VIPs and sysctls of a real server; `None` while its interfaces are not known, which leaves
     /// everything as it is.
     pub real_server: Option<RealServerPlan>,
+    /// Packets that the director marks.
+    pub mark_rules: Vec<MarkRule>,
     /// Why the plan cannot be carried out as a whole.
     pub problems: Vec<Problem>,
 }
@@ -56,6 +63,8 @@ pub struct Problem {
     pub message: String,
     /// The VRRP instance that cannot run for it.
     pub instance: Option<String>,
+    /// Whether the agent has done all that is its part: somebody else is to act.
+    pub is_advice: bool,
 }
 
 impl Problem {
@@ -66,6 +75,7 @@ impl Problem {
             reason: reason::PENDING,
             message,
             instance: None,
+            is_advice: false,
         }
     }
 
@@ -76,6 +86,7 @@ impl Problem {
             reason: reason::NOT_ACCEPTED,
             message,
             instance: None,
+            is_advice: false,
         }
     }
 
@@ -86,6 +97,7 @@ impl Problem {
             reason: reason::UNSUPPORTED_BY_KERNEL,
             message,
             instance: None,
+            is_advice: false,
         }
     }
 
@@ -96,55 +108,53 @@ impl Problem {
             reason: reason::KERNEL_ERROR,
             message,
             instance: None,
+            is_advice: false,
+        }
+    }
+
+    /// Something that is not the agent's to change.
+    #[must_use]
+    pub const fn advice(reason: &'static str, message: String) -> Self {
+        Self {
+            reason,
+            message,
+            instance: None,
+            is_advice: true,
         }
     }
 }
 
-/// Plans a node. `services` are the resolved ones of `bundle`; `is_up` says whether a member's
-/// checks let it have new connections.
+/// Plans a node. `services` are the resolved ones of `bundle`.
 #[must_use]
-pub fn plan(
-    bundle: &PlanBundle,
-    services: &Services,
-    facts: &NodeFacts,
-    is_up: &dyn Fn(&MemberKey) -> bool,
-) -> Plan {
+pub fn plan(bundle: &PlanBundle, services: &Services, facts: &NodeFacts) -> Plan {
+    let director = bundle.plan.director.as_ref();
     let mut problems = services.problems.clone();
-    let daemons = daemons::plan(bundle.plan.director.as_ref(), facts);
+    let daemons = daemons::plan(director, facts);
     let real_server = real_server::plan(bundle.plan.real_server.as_ref(), facts);
     if let Ok(real_server) = &real_server {
         problems.extend(real_server.tunnels.problems.iter().cloned());
     }
+    let sysctls = sysctls::plan(director, services);
     Plan {
-        services: ipvs::table(services, is_up),
-        untouched: services.untouched.keys().copied().collect(),
         daemons: daemons.map_err(|problem| problems.push(problem)).ok(),
-        director_sysctls: director_sysctls(services),
+        timeouts: director
+            .and_then(|director| director.timeouts.as_ref())
+            .map(timeouts),
+        director_sysctls: sysctls.managed,
+        checked_sysctls: sysctls.checked,
         real_server: real_server.map_err(|problem| problems.push(problem)).ok(),
+        mark_rules: marks::plan(services),
         problems,
     }
 }
 
-/// Port reuse bits of `net.ipv4.vs.conn_reuse_mode` (Documentation/networking/ipvs-sysctl.rst): a SYN
-/// on a connection that is over is scheduled anew. The second bit counts states that directors of
-/// direct routing see last; without it a client that takes a port again within two minutes reaches
-/// the real server of that time, also when it is dead.
-const CONN_REUSE_MODE: &str = "3";
-
-fn director_sysctls(services: &Services) -> BTreeMap<Sysctl, String> {
-    use lvs_crds::v1alpha1::ForwardingMethod;
-    let mut sysctls: BTreeMap<_, _> = services
-        .resolved
-        .values()
-        .filter(|service| service.plan.forwarding.method == ForwardingMethod::NAT)
-        .flat_map(|service| &service.addresses)
-        // NAT makes a director a router between clients and real servers.
-        .map(|vip| (Sysctl::forwarding(*vip), "1".to_owned()))
-        .collect();
-    if !services.resolved.is_empty() {
-        sysctls.insert(Sysctl::of_ipvs("conn_reuse_mode"), CONN_REUSE_MODE.into());
+fn timeouts(plan: &lvs_crds::v1alpha1::Timeouts) -> Timeouts {
+    let seconds = |value: i32| u32::try_from(value).unwrap_or_default();
+    Timeouts {
+        tcp_seconds: seconds(plan.tcp_seconds),
+        tcp_fin_seconds: seconds(plan.tcp_fin_seconds),
+        udp_seconds: seconds(plan.udp_seconds),
     }
-    sysctls
 }
 
 impl Plan {

@@ -1,29 +1,43 @@
 //! What the loop says about the node: the parts of `NodePlan.status` that it knows, and drift.
 
 pub mod compose;
+pub mod refusal;
+pub mod services;
 
-use lvs_crds::v1alpha1::{InstanceReport, UnhealthyServer};
+use lvs_crds::v1alpha1::{
+    DrainingServer, InstanceReport, KernelReport, ServiceProblem, UnhealthyServer,
+};
 
 /// State of the node after a pass of the loop. Two equal reports mean the same status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Generation of the plan that this report speaks of; -1 before the first plan.
     pub observed_generation: i64,
-    /// The plan's revision, once the kernel equals the plan.
+    /// The plan's revision, once the kernel equals the plan as far as it can.
     pub applied_revision: Option<String>,
     /// State of the VRRP instances.
     pub instances: Vec<InstanceReport>,
-    /// Members whose checks fail, at most [`Report::MAX_UNHEALTHY`].
+    /// Members whose checks fail, at most [`Report::MAX_NAMED`].
     pub unhealthy: Vec<UnhealthyServer>,
     /// How many members' checks fail, also those beyond the list.
     pub unhealthy_count: usize,
+    /// Virtual services that cannot be carried out as asked, at most [`Report::MAX_NAMED`].
+    pub service_problems: Vec<ServiceProblem>,
+    /// Virtual services whose quorum is lost, at most [`Report::MAX_NAMED`].
+    pub without_quorum: Vec<String>,
+    /// Members that leave and are still in the table, at most [`Report::MAX_NAMED`].
+    pub draining: Vec<DrainingServer>,
+    /// How many members leave, also those beyond the list.
+    pub draining_count: usize,
+    /// What the kernel can do.
+    pub kernel: Option<KernelReport>,
     /// Conditions, without times: whoever publishes them adds those.
     pub conditions: Vec<ReportedCondition>,
 }
 
 impl Report {
-    /// Longest list of unhealthy members: what the status can hold.
-    pub const MAX_UNHEALTHY: usize = 256;
+    /// Longest list: what the status can hold.
+    pub const MAX_NAMED: usize = 256;
 
     /// The report of an agent that has no plan yet.
     #[must_use]

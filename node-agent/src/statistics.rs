@@ -63,9 +63,13 @@ impl Names {
     #[must_use]
     pub fn of(services: &Services) -> Self {
         Self::new(services.resolved.values().flat_map(|service| {
-            service
-                .keys()
-                .map(|key| (key, Arc::clone(&service.name), service.members.len()))
+            service.keys().map(|key| {
+                (
+                    key,
+                    Arc::clone(&service.name),
+                    service.pools.iter().map(|pool| pool.members.len()).sum(),
+                )
+            })
         }))
     }
 

@@ -1,29 +1,24 @@
 //! Carries ops out, in their order.
 
-use lvs_ipvs::Command;
+use lvs_ipvs::Error;
 
 use super::Agent;
+use super::pass::Findings;
 use crate::metrics::KindLabel;
 use crate::op::Op;
+use crate::plan::Problem;
+use crate::report::refusal::Verdict;
 
 impl Agent {
-    /// Carries ops out and returns the failures, each with the op that failed. A failure does not
-    /// keep the ops after it from being tried, except that a VIP is not added to a real server
-    /// whose ARP may not be suppressed.
-    pub(super) async fn apply(&mut self, ops: &[Op]) -> Vec<String> {
-        let mut failures = Vec::new();
+    /// Carries out the ops that are not of IPVS services. A failure does not keep the ops after it
+    /// from being tried, except that a VIP is not added to a real server whose ARP may not be
+    /// suppressed. What the kernel will refuse again is a problem, what may pass an error.
+    pub(super) async fn apply(&mut self, ops: &[Op], findings: &mut Findings) {
         let mut is_safe_to_add = true;
-        let mut rest = ops;
-        while let Some((op, after)) = rest.split_first() {
+        for op in ops {
             let result = match op {
-                Op::Ipvs(_) => {
-                    let count = rest
-                        .iter()
-                        .take_while(|op| matches!(op, Op::Ipvs(_)))
-                        .count();
-                    let (batch, after) = rest.split_at(count);
-                    rest = after;
-                    failures.extend(self.apply_ipvs(batch));
+                Op::Ipvs(command) => {
+                    self.apply_ipvs(op, command, findings);
                     continue;
                 }
                 Op::SetSysctl { sysctl, value } => {
@@ -63,43 +58,40 @@ impl Agent {
                     None => Err("no rtnetlink socket".to_owned()),
                 },
             };
-            let failure = self.record(op, result);
-            // The next round finds that the module is missing, and says what that means.
+            let error = self.record(op, result);
+            // The next round finds that a module is missing, and says what that means.
             if !matches!(op, Op::LoadModule(_)) {
-                failures.extend(failure);
+                findings
+                    .errors
+                    .extend(error.map(|error| format!("{op}: {error}")));
             }
-            rest = after;
         }
-        failures
     }
 
-    fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<String> {
-        let commands: Vec<Command> = ops
-            .iter()
-            .filter_map(|op| match op {
-                Op::Ipvs(command) => Some(command.clone()),
-                _ => None,
-            })
-            .collect();
-        match self.kernel.ipvs.apply(&commands) {
-            Ok(results) => ops
-                .iter()
-                .zip(results)
-                .filter_map(|(op, result)| {
-                    // The error names the command itself.
-                    self.record_as(op, result.map_err(|error| error.to_string()))
-                })
-                .collect(),
-            Err(error) => vec![error.to_string()],
+    /// Carries out a command on the daemons or the timeouts.
+    fn apply_ipvs(&mut self, op: &Op, command: &lvs_ipvs::Command, findings: &mut Findings) {
+        let result = match self.kernel.ipvs.apply(std::slice::from_ref(command)) {
+            Ok(results) => results.into_iter().next().unwrap_or(Ok(())),
+            Err(error) => Err(error),
+        };
+        let text = self.record_ipvs(op, &result);
+        let Err(error) = result else { return };
+        match self.kernel_name.verdict(&error) {
+            Verdict::Refused(refused) => {
+                self.refused_ops
+                    .push((op.clone(), Problem::of_node(refused.message)));
+            }
+            Verdict::Stale | Verdict::Failed => findings.errors.extend(text),
         }
+    }
+
+    /// Writes down what became of a command. The error names the command itself.
+    pub(super) fn record_ipvs(&self, op: &Op, result: &Result<(), Error>) -> Option<String> {
+        let result = result.as_ref().map_err(ToString::to_string).copied();
+        self.record(op, result)
     }
 
     fn record(&self, op: &Op, result: Result<(), String>) -> Option<String> {
-        self.record_as(op, result)
-            .map(|error| format!("{op}: {error}"))
-    }
-
-    fn record_as(&self, op: &Op, result: Result<(), String>) -> Option<String> {
         let label = KindLabel { kind: op.kind() };
         let metrics = &self.outputs.metrics;
         let counter = if result.is_ok() {

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::io;
 use std::path::Path;
-use std::time::Instant;
 
 use crate::facts::NodeFacts;
 use crate::kernel::fou::{Fou, FouError};
 use crate::kernel::ipvs::Ipvs;
-use crate::kernel::lookout::{Expected, TableWatch, Way};
+use crate::kernel::lookout::{TableWatch, Way};
 use crate::kernel::modules::Module;
 use crate::kernel::network::{Network, NetworkError, Notices};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
@@ -25,7 +24,6 @@ pub(super) struct Kernel {
     network: Option<Network>,
     fou: Option<Fou>,
     missing_modules: BTreeSet<Module>,
-    watches_ipvs: bool,
 }
 
 /// Something could not be read.
@@ -53,7 +51,6 @@ impl Kernel {
             network: None,
             fou: None,
             missing_modules: BTreeSet::new(),
-            watches_ipvs: false,
         }
     }
 
@@ -70,19 +67,17 @@ impl Kernel {
         facts
     }
 
-    /// Reads the IPVS table, if anything of ours can be in it.
+    /// Reads what IPVS has beside its services, if anything of ours can be in it.
     pub(super) fn observe_ipvs(
         &mut self,
-        is_needed: bool,
+        needs_timeouts: bool,
         observed: &mut Observed,
     ) -> Result<(), lvs_ipvs::Error> {
-        self.watches_ipvs = is_needed;
-        if is_needed {
-            observed.table = Some(self.ipvs.table()?);
-            observed.daemons = self.ipvs.daemons()?;
-        } else {
-            self.ipvs.close();
+        observed.daemons = self.ipvs.daemons()?;
+        if needs_timeouts {
+            observed.timeouts = Some(self.ipvs.timeouts()?);
         }
+        observed.has_ipvs = true;
         Ok(())
     }
 
@@ -94,7 +89,11 @@ impl Kernel {
     ) -> Result<BTreeMap<Sysctl, String>, ObserveError> {
         let recorded = ownership.sysctls().iter().map(|recorded| &recorded.sysctl);
         let mut values = BTreeMap::new();
-        for sysctl in plan.sysctls().into_keys().chain(recorded) {
+        let planned = plan
+            .sysctls()
+            .into_keys()
+            .chain(plan.checked_sysctls.keys());
+        for sysctl in planned.chain(recorded) {
             match self.sysctls.read(sysctl) {
                 Ok(value) => {
                     values.insert(sysctl.clone(), value);
@@ -165,32 +164,13 @@ impl Kernel {
         }
     }
 
-    /// Notices what others have done to the IPVS table since the last look.
-    pub(super) fn look(&mut self) {
-        if self.watches_ipvs {
-            self.ipvs.look_again();
-        }
+    /// How others' changes of the IPVS table are found.
+    pub(super) fn way(&self) -> Way {
+        self.ipvs.way()
     }
 
-    /// How others' changes of the IPVS table are found, if they matter.
-    pub(super) fn way(&self) -> Option<Way> {
-        self.watches_ipvs.then(|| self.ipvs.way())
-    }
-
-    /// What a kernel that equals `settled` shows.
-    pub(super) fn expected(&self, settled: &Plan) -> Expected {
-        let sysctls = settled.sysctls().into_iter();
-        Expected {
-            ipvs: self.watches_ipvs.then(|| self.ipvs.expected()),
-            sysctls: sysctls
-                .map(|(sysctl, value)| (sysctl.clone(), value.to_owned()))
-                .collect(),
-        }
-    }
-
-    /// Reads anew in the next pass what is too old to be relied on.
-    pub(super) fn expire(&mut self, now: Instant) {
-        self.ipvs.expire(now);
+    /// Asks anew in the next pass for what was not there.
+    pub(super) fn expire(&mut self) {
         // The family gets another number when its module is loaded again.
         self.fou = None;
         self.missing_modules.clear();

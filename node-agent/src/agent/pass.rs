@@ -4,25 +4,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lvs_ipvs::ServiceKey;
+use lvs_crds::v1alpha1::DirectorRole;
+use lvs_ipvs::{Error, ServiceKey};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::kernel::ObserveError;
+use super::services::Todo;
 use super::{Agent, Next};
 use crate::bundle::PlanBundle;
-use crate::diff::{Diff, diff};
-use crate::drift::drifts;
+use crate::diff::{Diff, diff, release};
+use crate::drift::Repairs;
 use crate::kernel::network::Notices;
-use crate::metrics::KindLabel;
+use crate::metrics::{KindLabel, LeavingLabel};
 use crate::observe::Observed;
-use crate::plan::members::{self, MemberKey};
+use crate::op::Op;
 use crate::plan::services::Services;
 use crate::plan::vrrp::{Surroundings, planned_vips};
-use crate::plan::{self, Plan, Problem};
-use crate::report::Report;
-use crate::report::compose::{Outcome, report};
-use crate::statistics::Names;
+use crate::plan::{self, Problem};
+use crate::programming::Programming;
+use crate::report::compose::{Outcome, compose};
+use crate::report::{self, Report, Subject};
 use crate::vrrp::VrrpPlan;
 
 /// Rounds of one pass: change, then look whether it is as planned. More are needed only while
@@ -34,20 +36,19 @@ const SAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a pass has found out so far.
 #[derive(Default)]
-struct Findings {
-    problems: Vec<Problem>,
-    errors: Vec<String>,
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) errors: Vec<String>,
     /// Whether the kernel equals the plan.
     is_settled: bool,
     /// Repairs of what others had changed.
-    drifts: Vec<crate::report::Drift>,
+    pub(super) repairs: Repairs,
 }
 
 impl Agent {
     /// Makes the kernel equal to the plan, as far as that is possible now.
     pub(super) async fn reconcile(&mut self, bundle: &Arc<PlanBundle>) -> Next {
         let mut findings = Findings::default();
-        self.kernel.look();
         let mut is_contested = false;
         for _ in 0..ROUNDS {
             findings.problems.clear();
@@ -55,6 +56,8 @@ impl Agent {
                 Ok(go_on) => go_on,
                 Err(error) => {
                     findings.errors.push(error.to_string());
+                    findings.is_settled = false;
+                    self.todo = Todo::Everything;
                     false
                 }
             };
@@ -74,7 +77,7 @@ impl Agent {
             self.settled = None;
         }
         if findings.errors.is_empty() {
-            for drift in findings.drifts.drain(..) {
+            for drift in std::mem::take(&mut findings.repairs).into_drifts() {
                 // Whoever tells about drift may be behind; the repair does not wait for that.
                 let _ = self.outputs.drifts.try_send(drift);
             }
@@ -99,16 +102,18 @@ impl Agent {
         findings: &mut Findings,
     ) -> Result<bool, ObserveError> {
         let mut observed = self.observe(bundle).await?;
-        self.resolve(bundle, &observed);
-        let plan = self.plan(bundle, &observed);
+        if self.has_ipvs && self.kernel.ipvs.is_different() {
+            self.todo = Todo::Everything;
+        }
+        self.resolve(bundle)?;
+        self.take_health();
+        let plan = plan::plan(bundle, &self.services, &observed.facts);
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;
         self.kernel
             .observe_tunnels(&plan, &self.ownership, &mut observed)?;
         self.note_drift(&observed, findings);
-
-        let wanted_keys = programmed(&plan, &observed, plan.services.keys());
-        let (wanted, _) = self.vrrp_plan(bundle, &observed, &wanted_keys);
-        let changes = diff(&plan, &observed, &self.ownership, &planned_vips(&wanted));
+        let mut changes = diff(&plan, &observed, &self.ownership);
+        self.leave_out_refused(&mut changes);
         findings.problems.extend(plan.problems.iter().cloned());
         findings.problems.extend(changes.problems.iter().cloned());
         self.ownership.claim(&plan, &observed, &changes);
@@ -116,26 +121,65 @@ impl Agent {
             self.ownership.settle(&plan, &observed);
         }
         self.save_ownership().await;
-        self.count(&plan, &observed);
 
-        let facts = std::mem::take(&mut observed.facts);
-        drop(observed);
-        findings.errors.extend(self.apply(&changes.before).await);
-        let mut observed = Observed {
-            facts,
-            ..Observed::default()
-        };
-        self.kernel
-            .observe_ipvs(self.needs_ipvs(bundle), &mut observed)?;
-        self.programmed = programmed(&plan, &observed, &self.programmed);
+        self.apply(&changes.before, findings).await;
+        let mut has_changed = !changes.is_empty();
+        if self.has_ipvs {
+            has_changed |= self.program(findings).await?;
+        }
+        self.apply(&changes.with_services, findings).await;
+
+        let wanted: BTreeSet<ServiceKey> = programmed(
+            &self.services,
+            &self.programming,
+            self.services.owners.keys(),
+        );
+        let (wanted, _) = self.vrrp_plan(bundle, &observed, &wanted);
+        self.programmed = programmed(&self.services, &self.programming, &self.programmed);
         self.configure_vrrp(bundle, &observed, findings);
-        drop(observed);
-        findings.errors.extend(self.apply(&changes.after).await);
-        findings.is_settled = changes.is_empty();
-        if changes.is_empty() {
+        let release = release::services(
+            &self.services,
+            &self.ownership,
+            &|key| self.programming.has(key),
+            &observed.facts,
+            &planned_vips(&wanted),
+        );
+        has_changed |= !release.commands.is_empty();
+        for command in release.commands {
+            self.delete(command, findings)?;
+        }
+        let is_held = !release.held.is_empty();
+        // While traffic still comes to a VIP that is to go, all that serves it stays.
+        if !is_held {
+            self.apply(&changes.after, findings).await;
+        }
+        if self.has_ipvs && self.todo.is_empty() {
+            let programming = &self.programming;
+            self.ownership
+                .settle_services(&self.services, &|key| programming.has(key));
+        }
+        self.save_ownership().await;
+        self.count();
+        has_changed |= self.has_ipvs && !self.todo.is_empty();
+        let has_failed = !findings.errors.is_empty();
+        findings.is_settled = !has_changed && !is_held && !has_failed;
+        if findings.is_settled {
             self.settled = Some(plan);
         }
-        Ok(findings.errors.is_empty() && has_ops(&changes))
+        Ok(has_changed && !is_held && !has_failed)
+    }
+
+    /// Takes out what the kernel has refused and would refuse again.
+    fn leave_out_refused(&self, changes: &mut Diff) {
+        for (op, problem) in &self.refused_ops {
+            let is_other = |other: &Op| other != op;
+            let before = changes.with_services.len() + changes.after.len();
+            changes.with_services.retain(is_other);
+            changes.after.retain(is_other);
+            if changes.with_services.len() + changes.after.len() < before {
+                changes.problems.push(problem.clone());
+            }
+        }
     }
 
     async fn observe(&mut self, bundle: &PlanBundle) -> Result<Observed, ObserveError> {
@@ -149,52 +193,36 @@ impl Agent {
             facts: self.kernel.facts(notices).await?,
             ..Observed::default()
         };
-        self.kernel
-            .observe_ipvs(self.needs_ipvs(bundle), &mut observed)?;
+        self.has_ipvs = self.needs_ipvs(bundle) && self.observe_ipvs(bundle, &mut observed)?;
+        if !self.needs_ipvs(bundle) {
+            self.kernel.ipvs.close();
+        }
         Ok(observed)
+    }
+
+    /// Looks at IPVS; false when the kernel has none.
+    fn observe_ipvs(
+        &mut self,
+        bundle: &PlanBundle,
+        observed: &mut Observed,
+    ) -> Result<bool, Error> {
+        let timeouts = |director: &DirectorRole| director.timeouts.is_some();
+        let needs_timeouts = bundle.plan.director.as_ref().is_some_and(timeouts)
+            || self.ownership.timeouts().is_some();
+        match self.kernel.observe_ipvs(needs_timeouts, observed) {
+            Ok(()) => {}
+            Err(Error::NotSupported) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if self.ipvs_version.is_none() {
+            let [major, minor, patch] = self.kernel.ipvs.info()?.version;
+            self.ipvs_version = Some(format!("{major}.{minor}.{patch}"));
+        }
+        Ok(true)
     }
 
     fn needs_ipvs(&self, bundle: &PlanBundle) -> bool {
         bundle.plan.director.is_some() || self.ownership.has_ipvs()
-    }
-
-    /// Resolves a new plan's services, and tells the checks about them.
-    fn resolve(&mut self, bundle: &Arc<PlanBundle>, observed: &Observed) {
-        if self
-            .resolved
-            .as_ref()
-            .is_some_and(|resolved| Arc::ptr_eq(resolved, bundle))
-        {
-            return;
-        }
-        let services = Services::resolve(bundle, &self.services);
-        let is_first = self.resolved.replace(Arc::clone(bundle)).is_none();
-        if services.resolved == self.services.resolved && !is_first {
-            self.services = services;
-            return;
-        }
-        self.services = services;
-        let names = Names::of(&self.services);
-        self.outputs.names.send_replace(Arc::new(names));
-        let kernel = observed.table.as_deref().cloned().unwrap_or_default();
-        let targets = members::targets(&self.services, &kernel);
-        self.initially_up = targets
-            .iter()
-            .map(|target| (target.key.clone(), target.initially_up))
-            .collect();
-        self.engine.set_targets(targets);
-    }
-
-    fn plan(&self, bundle: &PlanBundle, observed: &Observed) -> Plan {
-        let health = self.health.borrow();
-        let is_up = |member: &MemberKey| {
-            health
-                .get(member)
-                .map(|health| health.up)
-                .or_else(|| self.initially_up.get(member).copied())
-                .unwrap_or_default()
-        };
-        plan::plan(bundle, &self.services, &observed.facts, &is_up)
     }
 
     /// What differs from the plan that the kernel equalled was changed by somebody else.
@@ -202,32 +230,18 @@ impl Agent {
         let Some(settled) = self.settled.take() else {
             return;
         };
-        // What is about to be released is no drift.
-        let vips = self
-            .vrrp_plan
-            .as_ref()
-            .map(planned_vips)
-            .unwrap_or_default();
-        let mut observed = Observed {
-            facts: observed.facts.clone(),
-            table: observed.table.clone(),
-            daemons: observed.daemons.clone(),
-            sysctls: observed.sysctls.clone(),
-            fou_ports: observed.fou_ports.clone(),
-            missing_modules: observed.missing_modules.clone(),
-        };
+        let mut observed = observed.clone();
         if let Ok(sysctls) = self.kernel.observe_sysctls(&settled, &self.ownership) {
             observed.sysctls = sysctls;
         }
-        let repairs = diff(&settled, &observed, &self.ownership, &vips);
+        let mut repairs = diff(&settled, &observed, &self.ownership);
+        self.leave_out_refused(&mut repairs);
+        let subject = Arc::new(Subject::Node);
         for op in repairs.ops() {
-            self.outputs
-                .metrics
-                .drift
-                .get_or_create(&KindLabel { kind: op.kind() })
-                .inc();
+            let label = KindLabel { kind: op.kind() };
+            self.outputs.metrics.drift.get_or_create(&label).inc();
+            findings.repairs.note(&subject, op);
         }
-        findings.drifts.extend(drifts(&settled, repairs.ops()));
     }
 
     fn vrrp_plan(
@@ -293,27 +307,37 @@ impl Agent {
         }
     }
 
-    fn count(&self, plan: &Plan, observed: &Observed) {
+    fn count(&self) {
         let metrics = &self.outputs.metrics;
-        metrics.set_ipvs_watch(self.kernel.way());
-        let is_ours =
-            |key: &ServiceKey| plan.services.contains_key(key) || self.ownership.has_service(key);
-        let (ours, foreign): (Vec<&ServiceKey>, Vec<&ServiceKey>) = observed
-            .table
-            .iter()
-            .flat_map(|table| table.entries.keys())
-            .partition(|key| is_ours(key));
-        metrics
-            .services
-            .set(i64::try_from(ours.len()).unwrap_or(i64::MAX));
-        metrics
-            .foreign_services
-            .set(i64::try_from(foreign.len()).unwrap_or(i64::MAX));
+        metrics.set_ipvs_watch(self.has_ipvs.then(|| self.kernel.way()));
+        let is_ours = |key: &&ServiceKey| {
+            self.services.owners.contains_key(key) || self.ownership.has_service(key)
+        };
+        let all = self.programming.keys().count();
+        let ours = self.programming.keys().filter(is_ours).count();
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.services.set(number(ours));
+        metrics.foreign_services.set(number(all - ours));
+        metrics.draining_connections.clear();
+        let leaving = report::services::leaving(&self.services, &self.programming);
+        for ((virtual_service, destination), connections) in
+            leaving.into_iter().take(Report::MAX_NAMED)
+        {
+            let label = LeavingLabel {
+                virtual_service,
+                address: destination.address.to_string(),
+                port: destination.port,
+            };
+            let gauge = metrics.draining_connections.get_or_create(&label);
+            gauge.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        }
     }
 
     fn report(&self, bundle: &PlanBundle, findings: &Findings) -> Report {
         let none = VrrpPlan::default();
-        report(Outcome {
+        let lacks_ipvs =
+            (self.needs_ipvs(bundle) && !self.has_ipvs).then(|| self.kernel_name.lacks_ipvs());
+        compose(Outcome {
             bundle,
             is_settled: findings.is_settled,
             problems: &findings.problems,
@@ -321,6 +345,11 @@ impl Agent {
             vrrp_plan: self.vrrp_plan.as_ref().unwrap_or(&none),
             vrrp: &self.vrrp_report.borrow(),
             health: &self.health.borrow(),
+            services: &self.services,
+            programming: &self.programming,
+            kernel: &self.kernel_name,
+            ipvs_version: self.ipvs_version.as_deref(),
+            lacks_ipvs: lacks_ipvs.as_ref(),
         })
     }
 
@@ -341,21 +370,16 @@ impl Agent {
 /// and those that wait for something and are in the kernel. With what was programmed before as `also`, a
 /// service that the kernel has lost does not move its VIP: it is added again where it was.
 fn programmed<'a>(
-    plan: &Plan,
-    observed: &'a Observed,
+    services: &Services,
+    programming: &'a Programming,
     also: impl IntoIterator<Item = &'a ServiceKey>,
 ) -> BTreeSet<ServiceKey> {
-    let in_kernel = observed.table.iter().flat_map(|table| table.entries.keys());
-    let untouched = in_kernel.clone().filter(|key| plan.untouched.contains(key));
-    in_kernel
-        .clone()
+    let untouched = |key: &&ServiceKey| services.untouched.contains_key(key);
+    programming
+        .keys()
         .chain(also)
-        .filter(|key| plan.services.contains_key(key))
-        .chain(untouched)
+        .filter(|key| services.owners.contains_key(key))
+        .chain(programming.keys().filter(untouched))
         .copied()
         .collect()
-}
-
-fn has_ops(changes: &Diff) -> bool {
-    !changes.before.is_empty() || !changes.after.is_empty()
 }

@@ -16,14 +16,15 @@ pub(super) fn start(plan: &Plan, observed: &Observed, ownership: &Ownership, dif
             None => {}
             Some(running) if daemon.is_met_by(running) => continue,
             Some(_) if ownership.has_daemon(daemon.role) => {
-                diff.before.push(Op::Ipvs(Command::StopDaemon(daemon.role)));
+                diff.with_services
+                    .push(Op::Ipvs(Command::StopDaemon(daemon.role)));
             }
             Some(running) => {
                 diff.problems.push(foreign(daemon, running));
                 continue;
             }
         }
-        diff.before
+        diff.with_services
             .push(Op::Ipvs(Command::StartDaemon(daemon.clone())));
     }
 }

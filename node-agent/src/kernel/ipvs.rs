@@ -1,15 +1,14 @@
-//! The kernel's IPVS, with a copy of its table that is renewed when somebody else has changed it.
+//! The kernel's IPVS: whole services are read and changed one by one; nothing of it is kept.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lvs_ipvs::{Client, Command, Error, Origin, ServiceKey, SyncDaemon, Table};
+use lvs_ipvs::{
+    Client, Command, Error, Info, ObservedDestination, Origin, Service, ServiceKey, SyncDaemon,
+    TableEntry, Timeouts,
+};
 
-use super::lookout::{ExpectedTable, TableWatch, Way};
+use super::lookout::{TableWatch, Way};
 use super::pace::{Pace, cpu_time};
-use super::proc_ip_vs::Fingerprint;
-use crate::model;
 
 /// Time until it is tried again to be told of changes: a module may have been loaded.
 const LISTEN_PAUSE: Duration = Duration::from_secs(30);
@@ -24,11 +23,11 @@ pub struct Ipvs {
     listening: Option<(Instant, Origin)>,
     /// What was said of it last.
     announced: Option<Way>,
-    /// The table as it was read, with our changes since.
-    table: Option<Arc<Table>>,
-    /// What is expected as long as nobody else changes the table.
-    expected: ExpectedTable,
-    /// When the table is to be read anew although nobody was seen to change it.
+    /// [`TableWatch::notices`] when all was read last.
+    notices: u64,
+    /// When that began, and how much CPU time had been spent then.
+    began: Option<(Instant, Duration)>,
+    /// When all is to be read anew although nobody was seen to change it.
     expires: Option<Instant>,
 }
 
@@ -41,48 +40,89 @@ impl Ipvs {
             client: None,
             listening: None,
             announced: None,
-            table: None,
-            expected: ExpectedTable {
-                fingerprint: Fingerprint::EMPTY,
-                notices: 0,
-            },
+            notices: 0,
+            began: None,
             expires: None,
         }
     }
 
-    /// The table: the copy, if it is still good.
+    /// All services, whoever made them: the beginning of reading everything.
     ///
     /// # Errors
-    /// When the kernel has no IPVS or does not answer as it should.
-    pub fn table(&mut self) -> Result<Arc<Table>, Error> {
-        let table = if let Some(table) = self.table.take() {
-            table
-        } else {
-            let (now, before) = (Instant::now(), cpu_time());
-            let origin = self.client()?.origin();
-            // First: a change that comes while the table is read is noticed then.
-            self.listen(origin, now);
-            let notices = self.watch.notices();
-            let table = self.client()?.snapshot();
-            let table = self.checked(table)?;
-            self.expected = ExpectedTable {
-                fingerprint: Fingerprint::of_table(&table),
-                notices,
-            };
-            let cost = cpu_time().saturating_sub(before);
-            self.expires = Some(now + Pace::WHOLE.pause(cost, 0));
-            Arc::new(table)
-        };
-        Ok(Arc::clone(self.table.insert(table)))
+    /// When the kernel has no IPVS or does not answer as it should; so do the others.
+    pub fn services(&mut self) -> Result<Vec<Service>, Error> {
+        let now = Instant::now();
+        self.began = Some((now, cpu_time()));
+        let origin = self.client()?.origin();
+        // First: a change that comes while the table is read is noticed then.
+        self.listen(origin, now);
+        self.notices = self.watch.notices();
+        let services = self.client()?.services();
+        let services = self.checked(services)?;
+        Ok(services.into_iter().map(|(service, _)| service).collect())
+    }
+
+    /// A service with its destinations.
+    ///
+    /// # Errors
+    /// As [`Ipvs::services`].
+    pub fn entry(&mut self, key: &ServiceKey) -> Result<Option<TableEntry>, Error> {
+        let found = self.client()?.service(key);
+        match self.checked(found)? {
+            Some((service, _)) => self.with_destinations(service).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// A service that was found, with its destinations.
+    ///
+    /// # Errors
+    /// As [`Ipvs::services`].
+    pub fn with_destinations(&mut self, service: Service) -> Result<TableEntry, Error> {
+        Ok(TableEntry {
+            destinations: self.destinations(&service.key)?,
+            service,
+            stats: lvs_ipvs::Stats::default(),
+        })
+    }
+
+    /// The destinations of a service; none if there is no such service.
+    ///
+    /// # Errors
+    /// As [`Ipvs::services`].
+    pub fn destinations(
+        &mut self,
+        service: &ServiceKey,
+    ) -> Result<Vec<ObservedDestination>, Error> {
+        let destinations = self.client()?.destinations(service);
+        self.checked(destinations)
     }
 
     /// The daemons that run.
     ///
     /// # Errors
-    /// When the kernel has no IPVS or does not answer as it should.
+    /// As [`Ipvs::services`].
     pub fn daemons(&mut self) -> Result<Vec<SyncDaemon>, Error> {
         let daemons = self.client()?.daemons();
         self.checked(daemons)
+    }
+
+    /// The timeouts of connections.
+    ///
+    /// # Errors
+    /// As [`Ipvs::services`].
+    pub fn timeouts(&mut self) -> Result<Timeouts, Error> {
+        let timeouts = self.client()?.timeouts();
+        self.checked(timeouts)
+    }
+
+    /// What IPVS is there.
+    ///
+    /// # Errors
+    /// As [`Ipvs::services`].
+    pub fn info(&mut self) -> Result<Info, Error> {
+        let info = self.client()?.info();
+        self.checked(info)
     }
 
     /// Applies commands in order; each has its own result.
@@ -91,41 +131,41 @@ impl Ipvs {
     /// When the kernel has no IPVS; then nothing was applied.
     pub fn apply(&mut self, commands: &[Command]) -> Result<Vec<Result<(), Error>>, Error> {
         let results = self.client()?.apply(commands);
-        if results.iter().all(Result::is_ok)
-            && let Some(table) = &mut self.table
-        {
-            let table = Arc::make_mut(table);
-            let fingerprint = &mut self.expected.fingerprint;
-            let keys: BTreeSet<ServiceKey> = commands
-                .iter()
-                .filter_map(Command::changed_service)
-                .collect();
-            for entry in keys.iter().filter_map(|key| table.get(key)) {
-                fingerprint.remove(Fingerprint::of_entry(entry));
-            }
-            for command in commands {
-                model::apply(table, command);
-            }
-            for entry in keys.iter().filter_map(|key| table.get(key)) {
-                fingerprint.add(Fingerprint::of_entry(entry));
-            }
-        } else {
-            self.forget();
+        let is_broken = |result: &Result<(), Error>| {
+            result
+                .as_ref()
+                .is_err_and(|error| error.refusal().is_none())
+        };
+        if results.iter().any(is_broken) {
+            self.client = None;
         }
         Ok(results)
     }
 
-    /// Forgets the copy if there was a notice since.
-    pub fn look_again(&mut self) {
-        if self.watch.notices() != self.expected.notices {
-            self.forget();
+    /// Everything has been read and dealt with. The more that cost, the later it is done again.
+    pub fn note_end_of_reading(&mut self) {
+        if let Some((began, before)) = self.began.take() {
+            let cost = cpu_time().saturating_sub(before);
+            self.expires = Some(began + Pace::WHOLE.pause(cost, 0));
         }
     }
 
-    /// What is expected as long as nobody else changes the table.
+    /// Whether it is time to read everything again.
     #[must_use]
-    pub const fn expected(&self) -> ExpectedTable {
-        self.expected
+    pub fn is_old(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|expires| expires <= now)
+    }
+
+    /// Whether there was a notice since all was read last.
+    #[must_use]
+    pub fn is_different(&self) -> bool {
+        self.watch.notices() != self.notices
+    }
+
+    /// [`TableWatch::notices`] when all was read last.
+    #[must_use]
+    pub const fn notices(&self) -> u64 {
+        self.notices
     }
 
     /// How changes by others are found.
@@ -134,24 +174,11 @@ impl Ipvs {
         self.watch.way()
     }
 
-    /// Forgets a copy that is old. A large table's, which costs more to read, may become older.
-    pub fn expire(&mut self, now: Instant) {
-        if self.expires.is_some_and(|expires| expires <= now) {
-            self.forget();
-        }
-    }
-
-    /// Reads the table anew the next time.
-    pub fn forget(&mut self) {
-        self.table = None;
-    }
-
     /// Lets go of everything.
     pub fn close(&mut self) {
         self.client = None;
         self.listening = None;
         self.announced = None;
-        self.forget();
     }
 
     /// Sees to it that changes by others are told, unless that was in vain a moment ago.
@@ -191,7 +218,6 @@ impl Ipvs {
     fn checked<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         if result.is_err() {
             self.client = None;
-            self.forget();
         }
         result
     }

@@ -70,11 +70,6 @@ impl Fingerprint {
     pub const fn add(&mut self, other: Self) {
         self.0 = self.0.wrapping_add(other.0);
     }
-
-    /// Becomes the fingerprint of a table that has `other` no more.
-    pub const fn remove(&mut self, other: Self) {
-        self.0 = self.0.wrapping_sub(other.0);
-    }
 }
 
 fn line_hash<'a>(seed: u64, fields: impl Iterator<Item = &'a [u8]>) -> u64 {

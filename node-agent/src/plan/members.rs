@@ -1,14 +1,16 @@
 //! Which members are checked, and how. Pure.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_crds::v1alpha1::{Check, CheckMode, CheckType, HealthCheck, InitialState};
 use lvs_health::{Mode, Policy, Probe, Target, escape};
-use lvs_ipvs::{DestinationKey, ServiceKey, Table};
+use lvs_ipvs::{DestinationKey, ServiceKey};
 
-use super::services::{Member, ResolvedService, Services};
+use super::pool::Member;
+use super::services::{ResolvedService, Services};
 
 /// A real server of a virtual service. The same host in two services is two members.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,74 +21,114 @@ pub struct MemberKey {
     pub destination: DestinationKey,
 }
 
-/// What is to be checked. A member that the kernel knows keeps the state that its weight shows, so
-/// that a restart of the agent changes nothing.
+/// What is to be checked. `is_up_before` says in which state a member begins.
 #[must_use]
-pub fn targets(services: &Services, kernel: &Table) -> Vec<Target<MemberKey>> {
+pub fn targets(
+    services: &Services,
+    is_up_before: &dyn Fn(&MemberKey) -> bool,
+) -> Vec<Target<MemberKey>> {
     services
         .resolved
         .values()
-        .flat_map(|service| targets_of(service, kernel))
+        .flat_map(|service| targets_of(service, is_up_before))
         .collect()
 }
 
-fn targets_of(service: &ResolvedService, kernel: &Table) -> Vec<Target<MemberKey>> {
+/// Whether the same members are checked in the same way.
+#[must_use]
+pub fn are_same(a: &ResolvedService, b: &ResolvedService) -> bool {
+    a.plan.health_check == b.plan.health_check && checked(a) == checked(b)
+}
+
+/// The members of a service that are checked, each once, in order.
+#[must_use]
+pub fn checked(service: &ResolvedService) -> Vec<MemberKey> {
+    let mut keys: Vec<MemberKey> = service
+        .keys()
+        .take_while(|_| service.has_checks())
+        .flat_map(|key| service.members_of(&key))
+        .filter(|placed| service.is_checked(placed.member))
+        .map(|placed| MemberKey {
+            service: Arc::clone(&service.name),
+            destination: placed.key,
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+/// The states in which the checked members of a service begin: one that the kernel knows keeps the
+/// state that its weight shows, so that a restart of the agent changes nothing. `weight` is that of a
+/// destination in the kernel. A destination behind several VIPs is up if it is up behind any.
+#[must_use]
+pub fn initial_states(
+    service: &ResolvedService,
+    weight: &dyn Fn(&ServiceKey, &DestinationKey) -> Option<u32>,
+) -> BTreeMap<MemberKey, bool> {
+    let mut states = BTreeMap::new();
     let Some(health_check) = &service.plan.health_check else {
-        return Vec::new();
+        return states;
     };
-    let mut targets: Vec<Target<MemberKey>> = Vec::new();
     for key in service.keys() {
-        let ServiceKey::Address { address, port, .. } = key else {
-            continue;
-        };
-        for (destination, member) in service.destinations(address, port) {
+        for placed in service.members_of(&key) {
+            let member = placed.member;
             if !service.is_checked(member) {
                 continue;
             }
-            let weight = kernel
-                .get(&key)
-                .and_then(|entry| entry.destination(&destination))
-                .map(|observed| observed.destination.weight);
-            let initially_up = match weight {
+            let has_no_weight_to_lose =
+                member.weight == 0 || member.drain.is_some() || service.plan.drain.is_some();
+            let is_up = match weight(&key, &placed.key) {
                 Some(weight) if weight > 0 => true,
-                // It has no weight to lose, and its state is known before it gets one.
-                Some(_) if member.weight == 0 || service.plan.drain.is_some() => true,
+                // Its state is known before it gets a weight.
+                Some(_) if has_no_weight_to_lose => true,
                 _ => health_check.initial_state == InitialState::Up,
             };
-            targets.push(Target {
-                key: MemberKey {
-                    service: Arc::clone(&service.name),
-                    destination,
-                },
-                checks: health_check
-                    .checks
-                    .iter()
-                    .filter_map(|check| probe_of(check, health_check, destination))
-                    .collect(),
-                mode: match health_check.mode {
-                    CheckMode::Any => Mode::Any,
-                    CheckMode::All | CheckMode::Disabled => Mode::All,
-                },
-                initially_up,
-            });
+            let key = MemberKey {
+                service: Arc::clone(&service.name),
+                destination: placed.key,
+            };
+            *states.entry(key).or_default() |= is_up;
         }
     }
-    // A destination behind several VIPs is one target; it is up if it is up behind any.
-    targets.sort_by(|a, b| a.key.cmp(&b.key).then(b.initially_up.cmp(&a.initially_up)));
-    targets.dedup_by(|a, b| a.key == b.key);
-    targets
+    states
+}
+
+fn targets_of<'a>(
+    service: &'a ResolvedService,
+    is_up_before: &'a dyn Fn(&MemberKey) -> bool,
+) -> impl Iterator<Item = Target<MemberKey>> + 'a {
+    let health_check = service.plan.health_check.as_ref();
+    checked(service).into_iter().filter_map(move |key| {
+        let health_check = health_check?;
+        Some(Target {
+            checks: health_check
+                .checks
+                .iter()
+                .filter_map(|check| probe_of(check, health_check, key.destination))
+                .collect(),
+            mode: match health_check.mode {
+                CheckMode::Any => Mode::Any,
+                CheckMode::All | CheckMode::Disabled => Mode::All,
+            },
+            initially_up: is_up_before(&key),
+            key,
+        })
+    })
 }
 
 impl ResolvedService {
     /// Whether checks decide about a member.
     #[must_use]
     pub fn is_checked(&self, member: &Member) -> bool {
-        let has_checks = self
-            .plan
+        member.checked && self.has_checks()
+    }
+
+    fn has_checks(&self) -> bool {
+        self.plan
             .health_check
             .as_ref()
-            .is_some_and(|check| check.mode != CheckMode::Disabled);
-        has_checks && member.checked
+            .is_some_and(|check| check.mode != CheckMode::Disabled)
     }
 }
 

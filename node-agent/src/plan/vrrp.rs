@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lvs_crds::v1alpha1::condition::reason;
 use lvs_crds::v1alpha1::{
-    AdminState, AuthenticationType, Checksum, DirectorRole, InstancePlan, PreemptionMode, Vrrp,
+    AdminState, AuthenticationType, BindAddresses, Checksum, DirectorRole, InstancePlan,
+    PreemptionMode, Vrrp,
 };
 use lvs_ipvs::ServiceKey;
 use lvs_vrrp::{
@@ -170,12 +171,12 @@ fn vips(
         .flat_map(|router| router.prefix_lengths.keys().copied())
         .collect();
     for service in surroundings.services.resolved.values() {
-        if service.plan.instance != instance.name {
+        let is_bound = service.plan.bind_addresses == BindAddresses::Managed;
+        if service.plan.instance != instance.name || !is_bound {
             continue;
         }
         for &vip in &service.addresses {
-            let is_of_vip = |key: &ServiceKey| matches!(key, ServiceKey::Address { address, .. } if *address == vip);
-            let mut keys = service.keys().filter(is_of_vip);
+            let mut keys = service.keys_of(vip);
             let is_programmed = |key: ServiceKey| surroundings.programmed.contains(&key);
             let is_served = if held.contains(&vip) {
                 keys.any(is_programmed)
@@ -371,6 +372,7 @@ fn problem(instance: &InstancePlan, reason: &'static str, message: &str) -> Prob
         reason,
         message: format!("VRRP instance {}: {message}", instance.name),
         instance: Some(instance.name.clone()),
+        is_advice: false,
     }
 }
 

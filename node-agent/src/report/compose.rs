@@ -8,10 +8,13 @@ use lvs_crds::v1alpha1::{
 };
 use lvs_health::Health;
 
-use super::{Report, ReportedCondition};
+use super::refusal::{NodeKernel, Refused};
+use super::{Report, ReportedCondition, services};
 use crate::bundle::PlanBundle;
 use crate::plan::Problem;
 use crate::plan::members::MemberKey;
+use crate::plan::services::Services;
+use crate::programming::Programming;
 use crate::vrrp::{VrrpPlan, VrrpReport};
 
 /// Longest message of a condition in bytes; the API takes 32768, people much less.
@@ -34,18 +37,30 @@ pub struct Outcome<'a> {
     pub vrrp: &'a VrrpReport,
     /// Health of the members.
     pub health: &'a BTreeMap<MemberKey, Health>,
+    /// The virtual services.
+    pub services: &'a Services,
+    /// How far they are carried out.
+    pub programming: &'a Programming,
+    /// The node's kernel.
+    pub kernel: &'a NodeKernel,
+    /// Version of its IPVS, if that is known.
+    pub ipvs_version: Option<&'a str>,
+    /// It has no IPVS although it is needed.
+    pub lacks_ipvs: Option<&'a Refused>,
 }
 
 /// Composes the report.
 #[must_use]
-pub fn report(outcome: Outcome<'_>) -> Report {
+pub fn compose(outcome: Outcome<'_>) -> Report {
     let plan = &outcome.bundle.plan;
-    let (is_programmed, why, message) = programmed(outcome);
+    let service_problems =
+        services::problems(outcome.services, outcome.programming, outcome.lacks_ipvs);
+    let programmed = programmed(outcome, service_problems.len());
     let mut conditions = vec![ReportedCondition {
         type_: condition::PROGRAMMED,
-        status: is_programmed,
-        reason: why,
-        message: shortened(message.clone()),
+        status: programmed.status,
+        reason: programmed.reason,
+        message: shortened(programmed.message.clone()),
     }];
     if let Some(role) = &plan.real_server {
         let suppressed = role.addresses.iter().any(|vip| vip.suppress_arp);
@@ -56,16 +71,17 @@ pub fn report(outcome: Outcome<'_>) -> Report {
         conditions.extend(types.into_iter().filter(|(_, is_wanted)| *is_wanted).map(
             |(type_, _)| ReportedCondition {
                 type_,
-                status: is_programmed,
-                reason: why,
-                message: shortened(message.clone()),
+                status: programmed.status,
+                reason: programmed.reason,
+                message: shortened(programmed.message.clone()),
             },
         ));
     }
+    let leaving = services::leaving(outcome.services, outcome.programming);
     let down = outcome.health.iter().filter(|(_, health)| !health.up);
     Report {
         observed_generation: outcome.bundle.generation,
-        applied_revision: is_programmed.then(|| plan.revision.clone()),
+        applied_revision: programmed.is_applied.then(|| plan.revision.clone()),
         instances: plan
             .director
             .as_ref()
@@ -73,28 +89,70 @@ pub fn report(outcome: Outcome<'_>) -> Report {
             .unwrap_or_default(),
         unhealthy_count: down.clone().count(),
         unhealthy: down
-            .take(Report::MAX_UNHEALTHY)
+            .take(Report::MAX_NAMED)
             .map(|(key, health)| unhealthy(key, health))
             .collect(),
+        service_problems: service_problems
+            .into_values()
+            .take(Report::MAX_NAMED)
+            .collect(),
+        without_quorum: services::without_quorum(outcome.services, outcome.programming)
+            .into_iter()
+            .take(Report::MAX_NAMED)
+            .collect(),
+        draining_count: leaving.len(),
+        draining: leaving
+            .keys()
+            .take(Report::MAX_NAMED)
+            .map(services::draining)
+            .collect(),
+        kernel: Some(services::kernel(
+            outcome.kernel,
+            outcome.ipvs_version,
+            outcome.programming,
+            outcome.lacks_ipvs,
+        )),
         conditions,
     }
 }
 
-fn programmed(outcome: Outcome<'_>) -> (bool, &'static str, String) {
-    if !outcome.errors.is_empty() {
-        return (false, reason::KERNEL_ERROR, outcome.errors.join("; "));
+/// The condition `Programmed`, without its type.
+struct Programmed {
+    status: bool,
+    reason: &'static str,
+    message: String,
+    /// Whether the node has done all that is its part.
+    is_applied: bool,
+}
+
+impl Programmed {
+    fn not(reason: &'static str, message: String) -> Self {
+        Self {
+            status: false,
+            reason,
+            message,
+            is_applied: false,
+        }
     }
-    if let Some(first) = outcome.problems.first() {
-        let messages: Vec<&str> = outcome
-            .problems
-            .iter()
-            .map(|problem| problem.message.as_str())
-            .collect();
-        return (false, first.reason, messages.join("; "));
+}
+
+fn programmed(outcome: Outcome<'_>, services_with_problems: usize) -> Programmed {
+    if !outcome.errors.is_empty() {
+        return Programmed::not(reason::KERNEL_ERROR, outcome.errors.join("; "));
+    }
+    let told = |is_advice: bool| {
+        let problems = outcome.problems.iter();
+        let told: Vec<&Problem> = problems.filter(|it| it.is_advice == is_advice).collect();
+        let messages: Vec<&str> = told.iter().map(|it| it.message.as_str()).collect();
+        let first = told.first()?;
+        Some(Programmed::not(first.reason, messages.join("; ")))
+    };
+    if let Some(problem) = told(false) {
+        return problem;
     }
     if !outcome.bundle.has_its_slices() {
         let message = "the plan's slices have not all arrived".to_owned();
-        return (false, reason::PENDING, message);
+        return Programmed::not(reason::PENDING, message);
     }
     let lacking = outcome
         .vrrp
@@ -106,7 +164,7 @@ fn programmed(outcome: Outcome<'_>) -> (bool, &'static str, String) {
             "VRRP instance {} is Active, but its interface did not take all of its VIPs",
             router.instance
         );
-        return (false, reason::KERNEL_ERROR, message);
+        return Programmed::not(reason::KERNEL_ERROR, message);
     }
     let planned: BTreeSet<_> = outcome
         .vrrp_plan
@@ -121,20 +179,29 @@ fn programmed(outcome: Outcome<'_>) -> (bool, &'static str, String) {
         .find(|router| !planned.contains(&(&router.instance, router.family)));
     if let Some(router) = leaving {
         let message = format!("VRRP instance {} is handing over", router.instance);
-        return (false, reason::PENDING, message);
+        return Programmed::not(reason::PENDING, message);
     }
     if !outcome.is_settled {
-        return (
-            false,
-            reason::PENDING,
-            "the plan is being carried out".to_owned(),
-        );
+        return Programmed::not(reason::PENDING, "the plan is being carried out".to_owned());
     }
-    (
-        true,
-        reason::AS_EXPECTED,
-        "the kernel equals the plan".to_owned(),
-    )
+    if let Some(advice) = told(true) {
+        return Programmed {
+            is_applied: true,
+            ..advice
+        };
+    }
+    let message = match services_with_problems {
+        0 => "the kernel equals the plan".to_owned(),
+        count => format!(
+            "the kernel equals the plan, but for what it refuses of {count} virtual services: see serviceProblems"
+        ),
+    };
+    Programmed {
+        status: true,
+        reason: reason::AS_EXPECTED,
+        message,
+        is_applied: true,
+    }
 }
 
 /// The state of each planned instance. One that has no VIP yet runs no router.
@@ -180,7 +247,7 @@ fn unhealthy(key: &MemberKey, health: &Health) -> UnhealthyServer {
     }
 }
 
-fn shortened(mut text: String) -> String {
+pub(super) fn shortened(mut text: String) -> String {
     if text.len() > MESSAGE_BYTES {
         let end = (0..=MESSAGE_BYTES - 3)
             .rev()

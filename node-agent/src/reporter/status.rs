@@ -53,11 +53,11 @@ pub fn status(
         instances: report.instances.clone(),
         unhealthy: report.unhealthy.clone(),
         unhealthy_count: i32::try_from(report.unhealthy_count).unwrap_or(i32::MAX),
-        service_problems: Vec::new(),
-        without_quorum: Vec::new(),
-        draining: Vec::new(),
-        draining_count: 0,
-        kernel: None,
+        service_problems: report.service_problems.clone(),
+        without_quorum: report.without_quorum.clone(),
+        draining: report.draining.clone(),
+        draining_count: i32::try_from(report.draining_count).unwrap_or(i32::MAX),
+        kernel: report.kernel.clone(),
         conditions: condition::merge(&before.conditions, conditions),
     }
 }

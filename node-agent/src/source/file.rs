@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lvs_crds::v1alpha1::plan_slice::PAIR_LABEL;
 use lvs_crds::v1alpha1::revision::{node_revision, slice_digest, slices_digest};
@@ -159,7 +160,7 @@ fn bundle(
             if without_digest {
                 slice.digest = slice_digest(&slice)?;
             }
-            slices.insert(name, slice);
+            slices.insert(name, Arc::new(slice));
         }
         if without_digest {
             director.slices_digest = slices_digest(

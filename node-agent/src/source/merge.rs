@@ -1,6 +1,7 @@
 //! What is known of a node's plan and its pair's slices, and whether it is whole. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec};
 
@@ -13,7 +14,7 @@ pub struct Merge {
     plan: Option<(i64, NodePlanSpec)>,
     pair: Option<String>,
     /// `None` until the pair's slices have been listed once.
-    slices: Option<BTreeMap<String, PlanSliceSpec>>,
+    slices: Option<BTreeMap<String, Arc<PlanSliceSpec>>>,
 }
 
 impl Merge {
@@ -51,12 +52,12 @@ impl Merge {
     }
 
     /// All slices of the pair.
-    pub fn set_slices(&mut self, slices: BTreeMap<String, PlanSliceSpec>) {
+    pub fn set_slices(&mut self, slices: BTreeMap<String, Arc<PlanSliceSpec>>) {
         self.slices = Some(slices);
     }
 
     /// One slice is new or has changed.
-    pub fn set_slice(&mut self, name: String, slice: PlanSliceSpec) {
+    pub fn set_slice(&mut self, name: String, slice: Arc<PlanSliceSpec>) {
         if let Some(slices) = &mut self.slices {
             slices.insert(name, slice);
         }
@@ -71,7 +72,7 @@ impl Merge {
 
     /// A slice as it is known, for one whose successor does not decode.
     #[must_use]
-    pub fn slice(&self, name: &str) -> Option<&PlanSliceSpec> {
+    pub fn slice(&self, name: &str) -> Option<&Arc<PlanSliceSpec>> {
         self.slices.as_ref()?.get(name)
     }
 
@@ -109,7 +110,7 @@ mod tests {
             .expect("a plan")
     }
 
-    fn slice(digest: &str) -> PlanSliceSpec {
+    fn slice(digest: &str) -> Arc<PlanSliceSpec> {
         serde_json::from_value(json!({ "digest": digest })).expect("a slice")
     }
 

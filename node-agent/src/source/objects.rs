@@ -1,6 +1,7 @@
 //! Takes in what the watches of the cluster say. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
@@ -20,7 +21,7 @@ pub struct Objects {
     /// Whether the present list of plans has the node's.
     listed: bool,
     /// Slices of a list that is not complete.
-    listing: BTreeMap<String, PlanSliceSpec>,
+    listing: BTreeMap<String, Arc<PlanSliceSpec>>,
     /// Why the present plan is refused.
     refused_plan: Option<Refusal>,
     /// Slices that stay as they were because what is there now does not decode.
@@ -124,12 +125,19 @@ impl Objects {
 
     /// Decodes a slice. One that does not decode stays as it was known; the digest in the plan then
     /// says that not all has arrived.
-    fn slice(&mut self, object: &DynamicObject) -> Option<PlanSliceSpec> {
+    fn slice(&mut self, object: &DynamicObject) -> Option<Arc<PlanSliceSpec>> {
         let name = object.name_any();
         match decode::plan_slice(&name, spec(object)) {
             Ok(slice) => {
                 self.refused_slices.remove(&name);
-                Some(slice)
+                let known = self.merge.slice(&name);
+                let is_known = |known: &&Arc<PlanSliceSpec>| ***known == slice;
+                Some(
+                    known
+                        .filter(is_known)
+                        .cloned()
+                        .unwrap_or_else(|| Arc::new(slice)),
+                )
             }
             Err(refusal) => {
                 self.refused_slices.insert(name.clone(), refusal);

@@ -11,6 +11,7 @@
 )]
 
 mod nlmon;
+mod programming;
 mod statistics;
 mod tunnels;
 

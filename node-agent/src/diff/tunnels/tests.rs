@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use lvs_crds::v1alpha1::AddressFamily;
 use lvs_crds::v1alpha1::condition::reason;
@@ -49,7 +49,7 @@ fn round(
     has_role: bool,
 ) -> (Vec<String>, Vec<Problem>) {
     let plan = plan_of(observed, has_role);
-    let changes = diff(&plan, observed, ownership, &BTreeSet::new());
+    let changes = diff(&plan, observed, ownership);
     ownership.claim(&plan, observed, &changes);
     for op in changes.ops() {
         match op {

@@ -2,8 +2,9 @@ use lvs_ipvs::{Command, Destination, Forwarding, Name, Protocol, Service};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::fixture::apply;
 use crate::fixture::{director, pool, web};
-use crate::model;
+use lvs_ipvs::Table;
 
 fn kernel(weights: &[(&str, u32)]) -> Table {
     let mut table = Table::default();
@@ -13,7 +14,7 @@ fn kernel(weights: &[(&str, u32)]) -> Table {
         port: 80,
     };
     let service = Service::new(key, Name::new("rr").expect("a name"));
-    model::apply(&mut table, &Command::AddService(service));
+    apply(&mut table, &Command::AddService(service));
     for (address, weight) in weights {
         let address = address.parse().expect("an address");
         let destination = Destination::new(
@@ -21,7 +22,7 @@ fn kernel(weights: &[(&str, u32)]) -> Table {
             Forwarding::DirectRouting,
             *weight,
         );
-        model::apply(
+        apply(
             &mut table,
             &Command::AddDestination {
                 service: key,
@@ -34,7 +35,17 @@ fn kernel(weights: &[(&str, u32)]) -> Table {
 
 fn of(changes: &Value, pools: &Value, kernel: &Table) -> Vec<Target<MemberKey>> {
     let bundle = director(&json!([web(changes)]), pools);
-    targets(&Services::resolve(&bundle, &Services::default()), kernel)
+    let services = Services::resolve(&bundle, &Services::default());
+    let weight = |key: &ServiceKey, destination: &DestinationKey| {
+        let found = kernel.get(key)?.destination(destination)?;
+        Some(found.destination.weight)
+    };
+    let states: BTreeMap<MemberKey, bool> = services
+        .resolved
+        .values()
+        .flat_map(|service| initial_states(service, &weight))
+        .collect();
+    targets(&services, &|member| states[member])
 }
 
 fn states(targets: &[Target<MemberKey>]) -> Vec<(String, bool)> {
@@ -74,7 +85,7 @@ fn a_member_that_is_new_begins_in_the_initial_state() {
 #[test]
 fn a_drained_members_weight_says_nothing_about_its_checks() {
     let known = kernel(&[("192.168.1.130", 0), ("192.168.1.131", 0)]);
-    let drained = json!({"healthCheck": {}, "drain": true});
+    let drained = json!({"healthCheck": {}, "drain": {}});
     assert!(
         states(&of(&drained, &pool(), &known))
             .iter()
@@ -97,7 +108,7 @@ fn two_vips_share_a_target_and_two_ports_do_not() {
 
 #[test]
 fn checks_go_to_the_members_port_unless_they_name_one() {
-    let changes = json!({"forwarding": "NAT", "healthCheck": {"checks": [
+    let changes = json!({"forwarding": {"method": "NAT"}, "healthCheck": {"checks": [
         {"name": "ping", "type": "Ping"},
         {"name": "own", "type": "TCP", "send": "HELO\\r\\n", "expect": "250"},
         {"name": "other", "type": "TCP", "port": 9000},

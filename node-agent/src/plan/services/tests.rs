@@ -20,14 +20,20 @@ fn a_service_has_the_members_of_all_its_pools_once() {
             {"address": "10.0.0.1", "port": 81, "weight": 1},
         ]},
     ]);
-    let bundle = director(&json!([web(&json!({"pools": ["a", "b"]}))]), &pools);
+    let bundle = director(
+        &json!([web(
+            &json!({"pools": ["a", "b"], "forwarding": {"method": "NAT"}})
+        )]),
+        &pools,
+    );
     let services = resolve(&bundle);
+    let vip = only(&services).keys().next().expect("a key");
     let members: Vec<_> = only(&services)
-        .members
+        .members_of(&vip)
         .iter()
-        .map(|member| (member.port, member.weight))
+        .map(|placed| (placed.key.port, placed.member.weight))
         .collect();
-    assert_eq!(members, [(0, 5), (81, 1)]);
+    assert_eq!(members, [(80, 5), (81, 1)]);
     assert_eq!(services.problems, []);
 }
 
@@ -75,7 +81,7 @@ fn values_that_the_api_should_have_refused_are_left_out_and_named() {
     let pools = json!([{"name": "web", "members": [{"address": "10.0.0.1", "weight": -1}]}]);
     let services = resolve(&director(&json!([web(&changes)]), &pools));
     assert_eq!(only(&services).addresses.len(), 1);
-    assert_eq!(only(&services).members, []);
+    assert!(only(&services).pools[0].members.is_empty());
     let messages: Vec<&str> = services
         .problems
         .iter()
@@ -85,22 +91,108 @@ fn values_that_the_api_should_have_refused_are_left_out_and_named() {
     assert!(messages[1].contains("member 10.0.0.1:0"), "{messages:?}");
 }
 
+fn placed(changes: &serde_json::Value, pools: &serde_json::Value) -> Vec<String> {
+    let services = resolve(&director(&json!([web(changes)]), pools));
+    let mut placed = Vec::new();
+    for (key, owner) in &services.owners {
+        let members = owner.members_of(key);
+        placed.extend(members.iter().map(|it| format!("{key} {}", it.key)));
+    }
+    placed
+}
+
 #[test]
-fn only_nat_translates_ports_and_families_do_not_mix() {
+fn only_nat_translates_ports_and_only_a_tunnel_takes_the_other_family() {
     let pools = json!([{"name": "web", "members": [
         {"address": "10.0.0.1", "port": 8080, "weight": 1},
         {"address": "2001:db8::1", "weight": 1},
     ]}]);
-    for (method, port) in [("DR", 80), ("NAT", 8080)] {
-        let changes = json!({"forwarding": method});
-        let services = resolve(&director(&json!([web(&changes)]), &pools));
-        let vip = "192.168.1.222".parse().expect("an address");
-        let destinations: Vec<String> = only(&services)
-            .destinations(vip, 80)
-            .map(|(key, _)| key.to_string())
-            .collect();
-        assert_eq!(destinations, [format!("10.0.0.1:{port}")]);
+    for (method, expected) in [
+        ("DR", vec!["-t 192.168.1.222:80 10.0.0.1:80"]),
+        ("NAT", vec!["-t 192.168.1.222:80 10.0.0.1:8080"]),
+        (
+            "TUN",
+            vec![
+                "-t 192.168.1.222:80 10.0.0.1:80",
+                "-t 192.168.1.222:80 [2001:db8::1]:80",
+            ],
+        ),
+    ] {
+        let changes = json!({"forwarding": {"method": method}});
+        assert_eq!(placed(&changes, &pools), expected);
     }
+    let both = json!({
+        "forwarding": {"method": "TUN"}, "addresses": ["192.168.1.222", "2001:db8::222"],
+    });
+    assert_eq!(
+        placed(&both, &pools),
+        [
+            "-t 192.168.1.222:80 10.0.0.1:80",
+            "-t [2001:db8::222]:80 [2001:db8::1]:80",
+        ]
+    );
+}
+
+#[test]
+fn a_mark_is_one_service_whatever_its_vips_and_ports() {
+    let changes = json!({
+        "addresses": ["192.168.1.222", "192.168.1.223"],
+        "firewallMark": {"mark": 99, "family": "IPv4", "managed": true},
+        "ports": [{"name": "a", "port": 80}, {"name": "b", "port": 443}],
+    });
+    assert_eq!(
+        placed(&changes, &pool()),
+        ["-f 99 192.168.1.130:0", "-f 99 192.168.1.131:0"]
+    );
+    let nat = json!({
+        "firewallMark": {"mark": 99, "family": "IPv6", "managed": false}, "addresses": [], "ports": [],
+        "forwarding": {"method": "NAT"},
+    });
+    let pools = json!([{"name": "web", "members": [
+        {"address": "10.0.0.1", "weight": 1},
+        {"address": "2001:db8::1", "port": 8080, "weight": 1},
+    ]}]);
+    assert_eq!(placed(&nat, &pools), ["-f 99 -6 [2001:db8::1]:8080"]);
+}
+
+#[test]
+fn a_range_is_a_service_for_each_port() {
+    let changes = json!({"ports": [
+        {"name": "passive", "port": 10000, "endPort": 10002, "protocol": "UDP"},
+    ]});
+    let services = resolve(&web_director(&changes));
+    let keys: Vec<String> = services.owners.keys().map(ToString::to_string).collect();
+    assert_eq!(
+        keys,
+        [
+            "-u 192.168.1.222:10000",
+            "-u 192.168.1.222:10001",
+            "-u 192.168.1.222:10002",
+        ]
+    );
+    let all = json!({"ports": [{"name": "all", "port": 1, "endPort": 65535}]});
+    assert_eq!(resolve(&web_director(&all)).owners.len(), 1024);
+}
+
+#[test]
+fn what_has_not_changed_is_shared() {
+    let services = json!([
+        web(&json!({})),
+        web(&json!({"name": "default/b", "addresses": ["192.168.1.223"], "pools": ["b"]})),
+    ]);
+    let pools = |weight| {
+        json!([
+            {"name": "web", "members": [{"address": "10.0.0.1", "weight": 1}]},
+            {"name": "b", "members": [{"address": "10.0.0.1", "weight": weight}]},
+        ])
+    };
+    let before = resolve(&director(&services, &pools(1)));
+    let after = Services::resolve(&director(&services, &pools(2)), &before);
+    let changed: Vec<&str> = after
+        .changed_since(&before)
+        .map(|service| service.name.as_ref())
+        .collect();
+    assert_eq!(changed, ["default/b"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ struct Case {
     errors: Vec<String>,
     vrrp: VrrpReport,
     health: BTreeMap<MemberKey, Health>,
+    lacks_ipvs: Option<Refused>,
 }
 
 fn settled(bundle: PlanBundle) -> Case {
@@ -24,12 +25,13 @@ fn settled(bundle: PlanBundle) -> Case {
         errors: Vec::new(),
         vrrp: VrrpReport::default(),
         health: BTreeMap::new(),
+        lacks_ipvs: None,
     }
 }
 
 impl Case {
     fn report(&self) -> Report {
-        report(Outcome {
+        compose(Outcome {
             bundle: &self.bundle,
             is_settled: self.is_settled,
             problems: &self.problems,
@@ -37,6 +39,11 @@ impl Case {
             vrrp_plan: &VrrpPlan::default(),
             vrrp: &self.vrrp,
             health: &self.health,
+            services: &Services::resolve(&self.bundle, &Services::default()),
+            programming: &Programming::default(),
+            kernel: &kernel(),
+            ipvs_version: Some("1.2.1"),
+            lacks_ipvs: self.lacks_ipvs.as_ref(),
         })
     }
 
@@ -48,6 +55,13 @@ impl Case {
             "{}: {}",
             report.conditions[0].reason, report.conditions[0].message
         )
+    }
+}
+
+fn kernel() -> NodeKernel {
+    NodeKernel {
+        node: "lb-1".into(),
+        release: "6.1.176".into(),
     }
 }
 
@@ -167,7 +181,7 @@ fn all_unhealthy_members_are_counted_and_some_are_named() {
     let report = case.report();
     assert_eq!(
         (report.unhealthy_count, report.unhealthy.len()),
-        (290, Report::MAX_UNHEALTHY)
+        (290, Report::MAX_NAMED)
     );
     let first = &report.unhealthy[0];
     assert_eq!(
@@ -198,21 +212,42 @@ fn a_plan_is_not_applied_while_an_active_router_lacks_vips() {
     let mut lacking = router("default", RouterState::Active);
     lacking.vips_present = false;
     case.vrrp.routers = vec![lacking];
-    assert_eq!(programmed_message(&case), (false, "KernelError"));
+    assert!(
+        case.pending()
+            .starts_with("KernelError: VRRP instance default")
+    );
 }
 
-fn programmed_message(case: &Case) -> (bool, &'static str) {
-    let vrrp_plan = VrrpPlan {
-        routers: Vec::new(),
-    };
-    let planned = programmed(Outcome {
-        bundle: &case.bundle,
-        is_settled: true,
-        problems: &[],
-        errors: &[],
-        vrrp_plan: &vrrp_plan,
-        vrrp: &case.vrrp,
-        health: &case.health,
-    });
-    (planned.0, planned.1)
+#[test]
+fn what_only_others_can_do_leaves_the_plan_applied() {
+    let mut case = settled(web_director(&json!({})));
+    let differs = Problem::advice("SysctlDiffers", "sysctl x is 0 and should be 1".into());
+    case.problems.push(differs);
+    let report = case.report();
+    assert_eq!(report.applied_revision.as_deref(), Some("r1"));
+    let programmed = &report.conditions[0];
+    assert_eq!(
+        (programmed.status, programmed.reason),
+        (false, "SysctlDiffers")
+    );
+    case.problems.push(Problem::of_node("interface".into()));
+    assert_eq!(case.pending(), "KernelError: interface");
+}
+
+#[test]
+fn a_kernel_without_ipvs_is_a_problem_of_every_service_and_not_of_the_node() {
+    let mut case = settled(web_director(&json!({})));
+    case.lacks_ipvs = Some(kernel().lacks_ipvs());
+    let report = case.report();
+    assert!(report.conditions[0].status);
+    assert!(report.conditions[0].message.contains("1 virtual services"));
+    let problem = &report.service_problems[0];
+    assert_eq!(
+        (problem.virtual_service.as_str(), problem.reason.as_str()),
+        ("default/web", "UnsupportedByKernel")
+    );
+    assert!(problem.message.contains("modprobe ip_vs`"), "{problem:?}");
+    let kernel = report.kernel.expect("a kernel");
+    assert_eq!(kernel.missing_modules, ["ip_vs"]);
+    assert_eq!(kernel.release, "6.1.176");
 }

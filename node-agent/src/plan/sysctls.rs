@@ -1,0 +1,104 @@
+//! Sysctls of a director. Pure.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use lvs_crds::v1alpha1::{DirectorRole, SysctlMode, Sysctls};
+use lvs_ipvs::{Family, Forwarding};
+
+use super::pool;
+use super::services::{ResolvedService, Services};
+use crate::kernel::sysctls::Sysctl;
+
+/// Port reuse bits of `net.ipv4.vs.conn_reuse_mode` (Documentation/networking/ipvs-sysctl.rst): a SYN
+/// on a connection that is over is scheduled anew. The second bit counts states that directors of
+/// direct routing see last; without it a client that takes a port again within two minutes reaches
+/// the real server of that time, also when it is dead.
+const CONN_REUSE_MODE: i32 = 3;
+
+/// The sysctls of a director.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DirectorSysctls {
+    /// Those that the agent sets and keeps.
+    pub managed: BTreeMap<Sysctl, String>,
+    /// Those that it only looks at.
+    pub checked: BTreeMap<Sysctl, String>,
+}
+
+/// The sysctls that the role and its services need.
+#[must_use]
+pub fn plan(director: Option<&DirectorRole>, services: &Services) -> DirectorSysctls {
+    let mut plan = DirectorSysctls::default();
+    let Some(director) = director else {
+        return plan;
+    };
+    let mut wanted = named(&director.sysctls);
+    // NAT makes a director a router between clients and real servers.
+    wanted.extend(
+        services
+            .resolved
+            .values()
+            .filter(|service| translates(service))
+            .flat_map(|service| service.families())
+            .map(|family| (forwarding(family), "1".to_owned())),
+    );
+    match director.sysctls.mode {
+        SysctlMode::Ignore => {}
+        SysctlMode::CheckOnly => plan.checked = wanted,
+        SysctlMode::Managed => {
+            if !services.resolved.is_empty() {
+                wanted
+                    .entry(Sysctl::of_ipvs("conn_reuse_mode"))
+                    .or_insert_with(|| CONN_REUSE_MODE.to_string());
+            }
+            plan.managed = wanted;
+        }
+    }
+    plan
+}
+
+fn translates(service: &ResolvedService) -> bool {
+    let own = pool::forwarding(&service.plan.forwarding);
+    let fallback = service.plan.fallback.as_ref();
+    own == Forwarding::Nat
+        || fallback.is_some_and(|it| pool::forwarding(&it.forwarding) == Forwarding::Nat)
+        || service.pools.iter().any(|pool| pool.translates)
+}
+
+fn forwarding(family: Family) -> Sysctl {
+    Sysctl::forwarding(match family {
+        Family::Ipv4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::Ipv6 => Ipv6Addr::UNSPECIFIED.into(),
+    })
+}
+
+/// The sysctls that the plan names, with the kernel's names.
+fn named(plan: &Sysctls) -> BTreeMap<Sysctl, String> {
+    let switch = |value: Option<bool>| value.map(i32::from);
+    [
+        ("conntrack", switch(plan.conntrack)),
+        ("conn_reuse_mode", plan.conn_reuse_mode),
+        ("expire_nodest_conn", switch(plan.expire_nodest_conn)),
+        (
+            "expire_quiescent_template",
+            switch(plan.expire_quiescent_template),
+        ),
+        ("sloppy_tcp", switch(plan.sloppy_tcp)),
+        ("sloppy_sctp", switch(plan.sloppy_sctp)),
+        ("backup_only", switch(plan.backup_only)),
+        ("sync_persist_mode", switch(plan.sync_persist_mode)),
+        ("sync_refresh_period", plan.sync_refresh_period_seconds),
+        ("sync_retries", plan.sync_retries),
+        ("drop_entry", plan.drop_entry),
+        ("drop_packet", plan.drop_packet),
+        ("secure_tcp", plan.secure_tcp),
+        ("pmtu_disc", switch(plan.pmtu_disc)),
+        ("run_estimation", switch(plan.run_estimation)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((Sysctl::of_ipvs(name), value?.to_string())))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests;

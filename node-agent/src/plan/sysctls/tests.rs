@@ -1,0 +1,48 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixture::{director, pool, web};
+
+fn of(sysctls: &Value, changes: &Value) -> (Vec<String>, Vec<String>) {
+    let mut bundle = director(&json!([web(changes)]), &pool());
+    let role = bundle.plan.director.as_mut().expect("a director");
+    role.sysctls = serde_json::from_value(sysctls.clone()).expect("sysctls");
+    let services = Services::resolve(&bundle, &Services::default());
+    let plan = plan(bundle.plan.director.as_ref(), &services);
+    let lines = |sysctls: &BTreeMap<Sysctl, String>| {
+        let lines = sysctls
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        lines.collect()
+    };
+    (lines(&plan.managed), lines(&plan.checked))
+}
+
+#[test]
+fn what_is_named_is_set_checked_or_left_alone() {
+    let named = |mode| json!({"mode": mode, "conntrack": true, "sloppyTCP": false, "dropEntry": 2});
+    let vs = |text: &str| format!("net.ipv4.vs.{text}");
+    let named_lines = vec![vs("conntrack=1"), vs("drop_entry=2"), vs("sloppy_tcp=0")];
+    let mut managed = named_lines.clone();
+    managed.insert(0, vs("conn_reuse_mode=3"));
+    assert_eq!(of(&named("Managed"), &json!({})), (managed, vec![]));
+    assert_eq!(of(&named("CheckOnly"), &json!({})), (vec![], named_lines));
+    assert_eq!(of(&named("Ignore"), &json!({})), (vec![], vec![]));
+}
+
+#[test]
+fn nat_needs_forwarding_of_its_families_wherever_it_is_named() {
+    let reuse = json!({"connReuseMode": 1});
+    let with = |line: &str| (vec!["net.ipv4.ip_forward=1".into(), line.into()], vec![]);
+    let nat = json!({"method": "NAT"});
+    let expected = with("net.ipv4.vs.conn_reuse_mode=1");
+    assert_eq!(of(&reuse, &json!({"forwarding": nat})), expected);
+    let fallback = json!({"fallback": {"address": "10.0.0.9", "forwarding": nat}});
+    assert_eq!(of(&reuse, &fallback), expected);
+    let mark = json!({
+        "forwarding": nat, "addresses": [], "ports": [],
+        "firewallMark": {"mark": 1, "family": "IPv6", "managed": false},
+    });
+    let (managed, _) = of(&reuse, &mark);
+    assert_eq!(managed[1], "net.ipv6.conf.all.forwarding=1");
+}

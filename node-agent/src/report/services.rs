@@ -1,0 +1,107 @@
+//! What there is to say about virtual services: refusals, lost quorums, members that leave. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lvs_crds::v1alpha1::{DrainingServer, KernelReport, ServiceProblem};
+use lvs_ipvs::DestinationKey;
+
+use super::refusal::{NodeKernel, Refused};
+use crate::plan::ipvs::fallback_destination;
+use crate::plan::services::Services;
+use crate::programming::Programming;
+
+/// Modules that a report names.
+const MAX_MODULES: usize = 32;
+
+/// A member that leaves: virtual service, address and port.
+pub type Leaving = (String, DestinationKey);
+
+/// Members that leave and are still in the table, with their connections and persistence templates.
+#[must_use]
+pub fn leaving(services: &Services, programming: &Programming) -> BTreeMap<Leaving, u64> {
+    let mut members = BTreeMap::new();
+    for (key, leaving) in programming.leaving() {
+        let Some(owner) = services.owners.get(key) else {
+            continue;
+        };
+        let fallback = fallback_destination(owner, key).map(|fallback| fallback.key);
+        for (destination, connections) in leaving {
+            if Some(*destination) != fallback {
+                *members
+                    .entry((owner.name.to_string(), *destination))
+                    .or_default() += connections;
+            }
+        }
+    }
+    members
+}
+
+/// A member that leaves, as the status names it.
+#[must_use]
+pub fn draining((virtual_service, destination): &Leaving) -> DrainingServer {
+    DrainingServer {
+        virtual_service: virtual_service.clone(),
+        address: destination.address.to_string(),
+        port: i32::from(destination.port),
+    }
+}
+
+/// The virtual services that are below their quorum.
+#[must_use]
+pub fn without_quorum(services: &Services, programming: &Programming) -> BTreeSet<String> {
+    programming
+        .without_quorum()
+        .iter()
+        .filter_map(|key| services.owners.get(key))
+        .map(|owner| owner.name.to_string())
+        .collect()
+}
+
+/// Why virtual services cannot be carried out as asked, one reason for each.
+#[must_use]
+pub fn problems(
+    services: &Services,
+    programming: &Programming,
+    lacks_ipvs: Option<&Refused>,
+) -> BTreeMap<String, ServiceProblem> {
+    let all = lacks_ipvs.into_iter().flat_map(|refused| {
+        let names = services.resolved.keys();
+        names.map(move |name| (name, refused))
+    });
+    let some = programming.refused().filter_map(|(key, refused)| {
+        let owner = services.owners.get(key)?;
+        Some((&owner.name, refused))
+    });
+    let mut problems = BTreeMap::new();
+    for (name, refused) in all.chain(some) {
+        problems
+            .entry(name.to_string())
+            .or_insert_with(|| ServiceProblem {
+                virtual_service: name.to_string(),
+                reason: refused.reason.to_owned(),
+                message: super::compose::shortened(refused.message.clone()),
+            });
+    }
+    problems
+}
+
+/// What the kernel can do and lacks.
+#[must_use]
+pub fn kernel(
+    kernel: &NodeKernel,
+    ipvs_version: Option<&str>,
+    programming: &Programming,
+    lacks_ipvs: Option<&Refused>,
+) -> KernelReport {
+    let refused = programming.refused().map(|(_, refused)| refused);
+    let missing: BTreeSet<&String> = lacks_ipvs
+        .into_iter()
+        .chain(refused)
+        .flat_map(|refused| &refused.modules)
+        .collect();
+    KernelReport {
+        release: kernel.release.clone(),
+        ipvs_version: ipvs_version.map(ToOwned::to_owned),
+        missing_modules: missing.into_iter().take(MAX_MODULES).cloned().collect(),
+    }
+}
