@@ -22,6 +22,8 @@
 //!   its last advertisement may go on as Active ([`Input::StartActive`]): no Backup can have taken
 //!   over yet.
 //! - *Sync groups*: routers that are Active together or not at all ([`group`]).
+//! - *Authentication by HMAC-SHA256* in a trailer that keepalived 2.4 understands ([`hmac`]); the
+//!   [`Router`] does not use it yet.
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.
 
@@ -30,6 +32,7 @@ mod authentication;
 mod checksum;
 mod config;
 pub mod group;
+pub mod hmac;
 mod interval;
 pub mod ip;
 mod packet;

@@ -205,8 +205,13 @@ impl Advertisement {
             Version::V2 => addresses_end + 8,
             Version::V3 => addresses_end,
         };
-        let message = message.get(..length).ok_or(RejectReason::Length)?;
-        let checksum = check_checksum(version, header, message)?;
+        let payload = message;
+        let message = payload.get(..length).ok_or(RejectReason::Length)?;
+        let checksum = match check_checksum(version, header, message) {
+            // Whoever puts a trailer behind the message has the kernel compute the checksum over both.
+            Err(_) if header.source.is_ipv6() => check_checksum(version, header, payload)?,
+            other => other?,
+        };
         if count == 0 {
             return Err(RejectReason::CountZero);
         }
