@@ -12,6 +12,9 @@ use crate::eventually::eventually;
 /// on.
 const SYNCHRONISED: u64 = 5;
 
+/// Messages per second over all connections: what they carry is not to be the machine's main load.
+const MESSAGES_PER_SECOND: usize = 500;
+
 /// Opens connections to an echo service, and returns when each has had answers.
 ///
 /// # Errors
@@ -22,7 +25,9 @@ pub fn open(
     target: &str,
     count: usize,
 ) -> Result<OpenConnections> {
-    let connections = Connections::new(target.parse()?, count);
+    let mut connections = Connections::new(target.parse()?, count);
+    let milliseconds = count * 1000 / MESSAGES_PER_SECOND;
+    connections.interval = Duration::from_millis(u64::try_from(milliseconds)?);
     let open = cluster.lab.client(client)?.connections(connections)?;
     let broken = broken(&open.so_far());
     ensure!(

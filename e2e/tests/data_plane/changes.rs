@@ -187,7 +187,10 @@ fn seen(cluster: &Cluster, what: &str, condition: impl Fn(&Service) -> bool) -> 
 }
 
 fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
-    let traffic = Traffic::http(format!("{PLAIN_VIP}:80").parse()?);
+    let mut traffic = Traffic::http(format!("{PLAIN_VIP}:80").parse()?);
+    // Many changes are work for a small machine: an answer may be late, but must come.
+    traffic.connect_timeout = Duration::from_secs(5);
+    traffic.answer_timeout = Duration::from_secs(5);
     let running = cluster.lab.client("client-1")?.traffic(traffic)?;
     running.wait_until(Duration::from_secs(10), |report| {
         report.per_server().values().sum::<usize>() >= 20
