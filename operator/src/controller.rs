@@ -48,6 +48,9 @@ const RESYNC: Duration = Duration::from_secs(30);
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Longest note of an Event; the API server takes 1 KiB.
 const NOTE_CHARACTERS: usize = 250;
+/// How long one run writes statuses. Those that are left over are for the next run, which comes at
+/// once and writes the latest plans before them.
+const STATUS_TIME: Duration = Duration::from_secs(1);
 /// How many statuses are written at the same time.
 const CONCURRENCY: usize = 8;
 
@@ -158,9 +161,10 @@ impl Controller {
             };
             self.metrics.ran(began.elapsed(), result.is_ok());
             retry = match result {
-                Ok(()) => None,
+                Ok(Statuses::Written) => None,
+                Ok(Statuses::LeftOver) => Some(Duration::ZERO),
                 Err(error) => {
-                    let delay = retry.map_or(RETRY.0, |delay| (delay * 2).min(RETRY.1));
+                    let delay = retry.map_or(RETRY.0, |delay| (delay * 2).clamp(RETRY.0, RETRY.1));
                     tracing::warn!(%error, ?delay, "a run failed; it is repeated");
                     Some(delay)
                 }
@@ -168,12 +172,12 @@ impl Controller {
         }
     }
 
-    async fn run_once(&mut self, leads: bool) -> Result<(), RunError> {
+    async fn run_once(&mut self, leads: bool) -> Result<Statuses, RunError> {
         let world = self.stores.snapshot();
         let now = Timestamp::now();
         self.memory.active_since.update(&world, now);
         if !leads {
-            return Ok(());
+            return Ok(Statuses::Written);
         }
         self.memory.pairs.expire(now);
         self.memory.services.expire(now);
@@ -189,7 +193,8 @@ impl Controller {
         let plans = self.write_plans(&decision).await;
         let agents = self.write_agents(&decision).await;
         let statuses = self.write_statuses(decision, now).await;
-        plans.and(agents).and(statuses)
+        plans.and(agents)?;
+        statuses
     }
 
     async fn write_plans(&self, decision: &Decision) -> Result<(), RunError> {
@@ -225,14 +230,22 @@ impl Controller {
         Ok((self.written.get(name) != Some(&digest)).then_some(digest))
     }
 
-    async fn write_statuses(&mut self, decision: Decision, now: Timestamp) -> Result<(), RunError> {
+    async fn write_statuses(
+        &mut self,
+        decision: Decision,
+        now: Timestamp,
+    ) -> Result<Statuses, RunError> {
         let Self {
             cluster,
             reporter,
             memory,
             ..
         } = self;
-        let teller = Teller { cluster, reporter };
+        let teller = Teller {
+            cluster,
+            reporter,
+            until: Instant::now() + STATUS_TIME,
+        };
         let Decision {
             pairs,
             services,
@@ -246,10 +259,7 @@ impl Controller {
         let within = |namespace: Option<&str>| cluster.within::<RealServer>(namespace);
         let real_servers =
             write(&teller, within, real_servers, &mut memory.real_servers, now).await;
-        pairs
-            .and(services)
-            .and(real_servers)
-            .map_err(RunError::from)
+        Ok(pairs?.and(services?).and(real_servers?))
     }
 }
 
@@ -259,10 +269,29 @@ async fn turns(channel: &mut watch::Receiver<bool>, value: bool) {
     let _ = channel.wait_for(|present| *present == value).await;
 }
 
+/// Whether all statuses of a run were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Statuses {
+    Written,
+    /// The time for them was over before.
+    LeftOver,
+}
+
+impl Statuses {
+    const fn and(self, other: Self) -> Self {
+        match self {
+            Self::Written => other,
+            Self::LeftOver => self,
+        }
+    }
+}
+
 /// Writes statuses and tells about them.
 struct Teller<'a> {
     cluster: &'a Cluster,
     reporter: &'a Reporter,
+    /// When the next run is due.
+    until: Instant,
 }
 
 /// Writes statuses of a kind, and tells about those that were written.
@@ -272,13 +301,19 @@ async fn write<K, S>(
     writes: Vec<StatusWrite<S>>,
     told: &mut Told<S>,
     now: Timestamp,
-) -> Result<(), WriteError>
+) -> Result<Statuses, WriteError>
 where
     K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
     S: Serialize + PartialEq,
 {
-    let mut outcome = Ok(());
-    let mut results = stream::iter(writes)
+    let mut outcome = Ok(Statuses::Written);
+    let count = writes.len();
+    let mut answered = 0;
+    // Polled only when there is room for another write.
+    let in_time = writes
+        .into_iter()
+        .take_while(|_| Instant::now() < teller.until);
+    let mut results = stream::iter(in_time)
         .map(|write| async {
             let name = write.object.name.clone().unwrap_or_default();
             let body = json!({
@@ -293,6 +328,7 @@ where
         })
         .buffer_unordered(CONCURRENCY);
     while let Some((write, result)) = results.next().await {
+        answered += 1;
         match result {
             Ok(()) => {
                 teller.announce(&write.object, &write.announcements).await;
@@ -302,6 +338,9 @@ where
             Err(WriteError::Api { source, .. }) if is_not_found(&source) => {}
             Err(error) => outcome = Err(error),
         }
+    }
+    if answered < count && outcome.is_ok() {
+        return Ok(Statuses::LeftOver);
     }
     outcome
 }

@@ -144,7 +144,7 @@ pub enum BindAddresses {
     validation = Rule::new("!has(self.firewallMark) || !has(self.addresses) || self.addresses.all(a, !isIP(a) || ip(a).family() == (self.firewallMark.family == 'IPv4' ? 4 : 6))")
         .message("addresses has one that is not of firewallMark.family: a firewall mark stands for one address family; use a VirtualService for each")
         .field_path(".addresses"),
-    validation = Rule::new("!has(self.ports) || self.ports.all(p, self.ports.exists_one(q, q.protocol == p.protocol && q.port <= (has(p.endPort) ? p.endPort : p.port) && p.port <= (has(q.endPort) ? q.endPort : q.port)))")
+    validation = Rule::new("!has(self.ports) || self.ports.all(p, (has(p.endPort) && p.endPort < p.port) || self.ports.exists_one(q, q.protocol == p.protocol && q.port <= (has(p.endPort) ? p.endPort : p.port) && p.port <= (has(q.endPort) ? q.endPort : q.port)))")
         .message("ports has the same port and protocol twice: remove one of the two, or shorten a range")
         .field_path(".ports"),
     validation = Rule::new("!has(self.ports) || self.ports.all(p, p.port != 0 || self.ports.exists_one(q, q.protocol == p.protocol))")

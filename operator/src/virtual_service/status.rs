@@ -84,13 +84,8 @@ pub fn status(
         None => inputs.current.service(&key).map(|(_, plan)| plan),
     };
     let instance = &service.spec.instance;
-    let active = report
-        .and_then(|report| report.active.get(instance))
-        .cloned();
-    let unhealthy: &[&UnhealthyBackend] = report
-        .and_then(|report| report.unhealthy.get(&(instance.clone(), key.clone())))
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let active = report.and_then(|report| report.active.get(instance).cloned());
+    let unhealthy = failing(report, instance, &key);
     let backends = plan.map(|plan| {
         let members = plan.pools.iter().filter_map(|pool| match content {
             Some(content) => content.pools.get(pool).map(Vec::as_slice),
@@ -162,6 +157,21 @@ pub fn status(
         conditions: conditions.finish(old_conditions),
         ..frame(service)
     }
+}
+
+/// Members whose checks fail, as the Active Router sees them.
+fn failing<'a>(
+    report: Option<&'a PairReport<'a>>,
+    instance: &str,
+    key: &str,
+) -> &'a [&'a UnhealthyBackend] {
+    report
+        .and_then(|report| {
+            let place = (instance.to_owned(), key.to_owned());
+            report.unhealthy.get(&place)
+        })
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// A status with what the specification alone tells.

@@ -149,7 +149,7 @@ fn a_real_server_is_drained_when_no_director_has_connections_to_it() {
 fn a_service_is_drained_when_no_director_has_connections_of_it() {
     let mut sim = Sim::converged(&(WEB.to_owned() + BESIDE));
     sim.edit_service("default/web", |web| {
-        web.spec.admin_state = AdminState::Drain
+        web.spec.admin_state = AdminState::Drain;
     });
     let listed = vec![leaving("default/web", "192.168.1.131")];
     sim.draining.insert("lb-1".to_owned(), listed);

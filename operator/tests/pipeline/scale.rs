@@ -108,6 +108,9 @@ fn one_real_server_writes_one_slice_and_the_directors_plans() {
     assert_eq!(services, SERVICES);
 
     for server in [0, 9999] {
+        let began = std::time::Instant::now();
+        let _ = sim.decide();
+        eprintln!("decide: {:?}", began.elapsed());
         sim.edit_real_server(&format!("default/r{server}"), |object| {
             object.spec.weight = Some(7);
         });
