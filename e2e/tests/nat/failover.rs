@@ -16,8 +16,9 @@ use super::{GATEWAY, OTHER, PREFERRED, VIP};
 /// What a planned move may cost: two addresses change hands, and answers need both.
 const PLANNED: Duration = Duration::from_millis(300);
 
-/// Requests that a planned move may catch before the kernel has told the other director of their connections.
-const CAUGHT: usize = 6;
+/// Requests that two planned moves may catch at 100 a second: of connections that the kernel has not told the
+/// other director yet, and between the moves of the two addresses, both of which an answer needs.
+const CAUGHT: usize = 10;
 
 /// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
 const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
