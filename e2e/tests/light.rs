@@ -19,6 +19,8 @@ use lvs_lab::light::Light;
 
 #[path = "light/stand_alone.rs"]
 mod stand_alone;
+#[path = "light/tunnels.rs"]
+mod tunnels;
 
 /// First argument of this program when it runs inside the light kernel; the second is the step.
 const INSIDE: &str = "--inside";
