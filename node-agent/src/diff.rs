@@ -9,10 +9,13 @@
 pub mod addresses;
 pub mod daemons;
 pub mod ipvs;
+pub mod marks;
 pub mod release;
 pub mod sysctls;
 pub mod timeouts;
 pub mod tunnels;
+
+use std::collections::BTreeSet;
 
 use crate::observe::Observed;
 use crate::op::Op;
@@ -29,6 +32,8 @@ pub struct Diff {
     pub with_services: Vec<Op>,
     /// What comes when the services that are to go have gone.
     pub after: Vec<Op>,
+    /// Modules that are needed and that the kernel has not loaded.
+    pub missing_modules: BTreeSet<&'static str>,
     /// What cannot be changed because it belongs to somebody else, or to nobody.
     pub problems: Vec<Problem>,
 }
@@ -57,10 +62,12 @@ pub fn diff(plan: &Plan, observed: &Observed, ownership: &Ownership) -> Diff {
     sysctls::check(plan, observed, &mut diff);
     addresses::add(plan, observed, &mut diff);
     tunnels::open(plan, observed, &mut diff);
+    marks::add(plan, observed, &mut diff);
 
     timeouts::set(plan, observed, &mut diff);
     daemons::start(plan, observed, ownership, &mut diff);
 
+    marks::delete(plan, observed, &mut diff);
     daemons::stop(plan, observed, ownership, &mut diff);
     tunnels::close(plan, observed, ownership, &mut diff);
     addresses::delete(plan, observed, ownership, &mut diff);

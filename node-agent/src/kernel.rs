@@ -3,6 +3,7 @@
 pub mod fou;
 pub mod ipvs;
 pub mod lookout;
+pub mod marks;
 pub mod modules;
 pub mod network;
 pub mod nlmon;

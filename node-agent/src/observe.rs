@@ -6,6 +6,7 @@ use lvs_ipvs::{SyncDaemon, Timeouts};
 
 use crate::facts::NodeFacts;
 use crate::kernel::fou::{FouKind, FouPort};
+use crate::kernel::marks::ObservedMarks;
 use crate::kernel::modules::Module;
 use crate::kernel::sysctls::Sysctl;
 
@@ -25,6 +26,8 @@ pub struct Observed {
     pub sysctls: BTreeMap<Sysctl, String>,
     /// UDP ports whose packets carry others; `None` while the kernel has no FOU, or nobody needs it.
     pub fou_ports: Option<BTreeMap<FouPort, FouKind>>,
+    /// The table of firewall marks.
+    pub marks: ObservedMarks,
     /// Modules that the kernel could not load when it was asked to last.
     pub missing_modules: BTreeSet<Module>,
 }

@@ -32,6 +32,8 @@ pub enum Op {
     AddFouPort(FouPort),
     /// Takes no more packets from a UDP port.
     DeleteFouPort(FouPort),
+    /// Changes the table of firewall marks, in one transaction.
+    SetMarks(Vec<lvs_nftables::Change>),
     /// Changes the IPVS table or its synchronisation daemons.
     Ipvs(lvs_ipvs::Command),
 }
@@ -73,6 +75,7 @@ impl Op {
             Self::SetLink(_) => "set_link",
             Self::AddFouPort(_) => "add_fou_port",
             Self::DeleteFouPort(_) => "delete_fou_port",
+            Self::SetMarks(_) => "set_marks",
             Self::Ipvs(command) => match command {
                 Command::AddService(_) => "add_service",
                 Command::SetService(_) => "set_service",
@@ -102,8 +105,23 @@ impl fmt::Display for Op {
             }
             Self::AddFouPort(port) => write!(f, "{} fou add {port} gue", ip(port.outer)),
             Self::DeleteFouPort(port) => write!(f, "{} fou del {port}", ip(port.outer)),
+            Self::SetMarks(changes) => summary(changes, f),
             Self::Ipvs(command) => command.fmt(f),
         }
+    }
+}
+
+/// Changes of the table of marks that are printed; a new table has some forty.
+const PRINTED_CHANGES: usize = 3;
+
+fn summary(changes: &[lvs_nftables::Change], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, change) in changes.iter().take(PRINTED_CHANGES).enumerate() {
+        let separator = if index == 0 { "" } else { "; " };
+        write!(f, "{separator}{change}")?;
+    }
+    match changes.len().checked_sub(PRINTED_CHANGES) {
+        None | Some(0) => Ok(()),
+        Some(more) => write!(f, "; and {more} more in the same transaction"),
     }
 }
 

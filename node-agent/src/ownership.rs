@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::diff::Diff;
 use crate::diff::tunnels::is_used;
 use crate::kernel::fou::FouPort;
+use crate::kernel::marks::ObservedMarks;
 use crate::kernel::sysctls::Sysctl;
 use crate::observe::Observed;
 use crate::op::{LoopbackVip, Op};
@@ -36,6 +37,7 @@ pub struct Ownership {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(with = "record::timeouts")]
     timeouts: Option<RecordedTimeouts>,
+    has_marks: bool,
     runs_master_daemon: bool,
     runs_backup_daemon: bool,
     #[serde(with = "record::drains")]
@@ -132,6 +134,12 @@ impl Ownership {
         })
     }
 
+    /// Whether the table of firewall marks may be there.
+    #[must_use]
+    pub const fn has_marks(&self) -> bool {
+        self.has_marks
+    }
+
     /// Whether the daemon of that role is ours.
     #[must_use]
     pub const fn has_daemon(&self, role: SyncRole) -> bool {
@@ -187,6 +195,7 @@ impl Ownership {
                 Op::AddAddress(vip) => {
                     self.addresses.insert(owned_address(vip));
                 }
+                Op::SetMarks(_) => self.has_marks = true,
                 Op::SetLink(link) if link.is_up => {
                     self.links.insert(link.name.clone());
                 }
@@ -255,6 +264,12 @@ impl Ownership {
                 .any(|address| address.address == owned.address && address.is_permanent)
         });
         self.settle_tunnels(plan, observed);
+        match &observed.marks {
+            ObservedMarks::Known(table) => self.has_marks = table.is_some(),
+            // A kernel that cannot do it has none.
+            ObservedMarks::Unsupported(_) => self.has_marks = false,
+            ObservedMarks::Unknown => {}
+        }
         let planned = plan.sysctls();
         let is_unknown = plan.real_server.is_none();
         self.sysctls.retain(|recorded| {

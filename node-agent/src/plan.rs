@@ -28,7 +28,7 @@ use crate::bundle::PlanBundle;
 use crate::facts::NodeFacts;
 use crate::kernel::sysctls::Sysctl;
 
-use marks::MarkRule;
+use marks::MarkPlan;
 use real_server::RealServerPlan;
 use services::Services;
 
@@ -48,8 +48,8 @@ pub struct Plan {
     /// VIPs and sysctls of a real server; `None` while its interfaces are not known, which leaves
     /// everything as it is.
     pub real_server: Option<RealServerPlan>,
-    /// Packets that the director marks.
-    pub mark_rules: Vec<MarkRule>,
+    /// Packets that the director gives firewall marks.
+    pub marks: MarkPlan,
     /// Why the plan cannot be carried out as a whole.
     pub problems: Vec<Problem>,
 }
@@ -135,6 +135,7 @@ pub fn plan(bundle: &PlanBundle, services: &Services, facts: &NodeFacts) -> Plan
         problems.extend(real_server.tunnels.problems.iter().cloned());
     }
     let sysctls = sysctls::plan(director, services);
+    let marks = marks::plan(services, &mut problems);
     Plan {
         daemons: daemons.map_err(|problem| problems.push(problem)).ok(),
         timeouts: director
@@ -143,7 +144,7 @@ pub fn plan(bundle: &PlanBundle, services: &Services, facts: &NodeFacts) -> Plan
         director_sysctls: sysctls.managed,
         checked_sysctls: sysctls.checked,
         real_server: real_server.map_err(|problem| problems.push(problem)).ok(),
-        mark_rules: marks::plan(services),
+        marks,
         problems,
     }
 }

@@ -46,6 +46,11 @@ impl Agent {
                     fou.and_then(|fou| fou.delete(*port))
                         .map_err(|error| error.to_string())
                 }
+                Op::SetMarks(changes) => self
+                    .kernel
+                    .marks
+                    .commit(changes)
+                    .map_err(|error| error.to_string()),
                 Op::AddAddress(_) if !is_safe_to_add => {
                     Err("not tried: a sysctl before it could not be set".to_owned())
                 }
@@ -59,8 +64,13 @@ impl Agent {
                 },
             };
             let error = self.record(op, result);
-            // The next round finds that a module is missing, and says what that means.
-            if !matches!(op, Op::LoadModule(_)) {
+            // The next round finds what the kernel lacks, and says what that means.
+            let is_lacking = match op {
+                Op::LoadModule(_) => true,
+                Op::SetMarks(_) => self.kernel.marks.unsupported().is_some(),
+                _ => false,
+            };
+            if !is_lacking {
                 findings
                     .errors
                     .extend(error.map(|error| format!("{op}: {error}")));

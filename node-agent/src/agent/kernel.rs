@@ -9,6 +9,7 @@ use crate::facts::NodeFacts;
 use crate::kernel::fou::{Fou, FouError};
 use crate::kernel::ipvs::Ipvs;
 use crate::kernel::lookout::{TableWatch, Way};
+use crate::kernel::marks::Marks;
 use crate::kernel::modules::Module;
 use crate::kernel::network::{Network, NetworkError, Notices};
 use crate::kernel::sysctls::{Sysctl, Sysctls};
@@ -23,6 +24,7 @@ pub(super) struct Kernel {
     pub(super) sysctls: Sysctls,
     network: Option<Network>,
     fou: Option<Fou>,
+    pub(super) marks: Marks,
     missing_modules: BTreeSet<Module>,
 }
 
@@ -35,6 +37,9 @@ pub(super) enum ObserveError {
     /// The IPVS table.
     #[error(transparent)]
     Ipvs(#[from] lvs_ipvs::Error),
+    /// The table of firewall marks.
+    #[error(transparent)]
+    Marks(#[from] lvs_nftables::Error),
     /// UDP ports of GUE.
     #[error("UDP ports of GUE: {0}")]
     Fou(#[from] FouError),
@@ -50,6 +55,7 @@ impl Kernel {
             sysctls: Sysctls::new(proc_sys_net),
             network: None,
             fou: None,
+            marks: Marks::default(),
             missing_modules: BTreeSet::new(),
         }
     }
@@ -129,6 +135,21 @@ impl Kernel {
         Ok(())
     }
 
+    /// Reads the table of firewall marks, if anything of ours is planned or recorded.
+    pub(super) fn observe_marks(
+        &mut self,
+        plan: &Plan,
+        ownership: &Ownership,
+        observed: &mut Observed,
+    ) -> Result<(), lvs_nftables::Error> {
+        if plan.marks.rules.is_empty() && !ownership.has_marks() {
+            self.marks.close();
+        } else {
+            observed.marks = self.marks.observe()?;
+        }
+        Ok(())
+    }
+
     /// The connection for changes of the UDP ports of GUE.
     pub(super) fn fou(&mut self) -> Result<&mut Fou, FouError> {
         let fou = match self.fou.take() {
@@ -154,13 +175,16 @@ impl Kernel {
 
     /// Waits for a notice.
     pub(super) async fn changed(&mut self) {
-        match &mut self.network {
-            Some(network) => {
-                if !network.changed().await {
-                    self.network = None;
-                }
+        let Self { network, marks, .. } = self;
+        let is_open = async {
+            match network {
+                Some(network) => network.changed().await,
+                None => pending().await,
             }
-            None => pending().await,
+        };
+        tokio::select! {
+            is_open = is_open => if !is_open { self.network = None },
+            () = marks.changed() => {}
         }
     }
 
@@ -174,5 +198,6 @@ impl Kernel {
         // The family gets another number when its module is loaded again.
         self.fou = None;
         self.missing_modules.clear();
+        self.marks.forget();
     }
 }

@@ -39,6 +39,8 @@ const SAVE_PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
     pub(super) errors: Vec<String>,
+    /// Modules that are needed and not there.
+    missing_modules: BTreeSet<&'static str>,
     /// Whether the kernel equals the plan.
     is_settled: bool,
     /// Repairs of what others had changed.
@@ -111,11 +113,16 @@ impl Agent {
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;
         self.kernel
             .observe_tunnels(&plan, &self.ownership, &mut observed)?;
+        self.kernel
+            .observe_marks(&plan, &self.ownership, &mut observed)?;
         self.note_drift(&observed, findings);
         let mut changes = diff(&plan, &observed, &self.ownership);
         self.leave_out_refused(&mut changes);
         findings.problems.extend(plan.problems.iter().cloned());
         findings.problems.extend(changes.problems.iter().cloned());
+        findings
+            .missing_modules
+            .clone_from(&changes.missing_modules);
         self.ownership.claim(&plan, &observed, &changes);
         if changes.is_empty() {
             self.ownership.settle(&plan, &observed);
@@ -337,6 +344,11 @@ impl Agent {
         let none = VrrpPlan::default();
         let lacks_ipvs =
             (self.needs_ipvs(bundle) && !self.has_ipvs).then(|| self.kernel_name.lacks_ipvs());
+        let lacks_marks = self
+            .kernel
+            .marks
+            .unsupported()
+            .map(|unsupported| self.kernel_name.lacks_marks(unsupported));
         compose(Outcome {
             bundle,
             is_settled: findings.is_settled,
@@ -350,6 +362,8 @@ impl Agent {
             kernel: &self.kernel_name,
             ipvs_version: self.ipvs_version.as_deref(),
             lacks_ipvs: lacks_ipvs.as_ref(),
+            lacks_marks: lacks_marks.as_ref(),
+            missing_modules: &findings.missing_modules,
         })
     }
 

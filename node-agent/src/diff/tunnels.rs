@@ -18,6 +18,7 @@ pub(super) fn open(plan: &Plan, observed: &Observed, diff: &mut Diff) {
         let Some(ports) = &observed.fou_ports else {
             let module = "fou";
             diff.problems.push(unsupported(module, "tunnel GUE"));
+            diff.missing_modules.insert(module);
             break;
         };
         match ports.get(port) {
@@ -35,6 +36,7 @@ pub(super) fn open(plan: &Plan, observed: &Observed, diff: &mut Diff) {
             (Err(_), Some(module)) if observed.missing_modules.contains(&module) => {
                 diff.problems
                     .push(unsupported(module.name(), &format!("tunnel device {name}")));
+                diff.missing_modules.insert(module.name());
             }
             (Err(_), Some(module)) => diff.before.push(Op::LoadModule(module)),
             // The plan has a problem of its own about it.

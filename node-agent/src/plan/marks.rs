@@ -1,48 +1,77 @@
 //! Packets that a director gives a firewall mark. Pure.
 
-use std::net::IpAddr;
+use lvs_crds::v1alpha1::{AddressFamily, Protocol as PlanProtocol};
+use lvs_ipvs::ServiceKey;
+use lvs_nftables::{MarkRules, Ports, Protocol};
 
-use lvs_ipvs::{Protocol, ServiceKey};
+use super::Problem;
+use super::services::{ResolvedService, Services};
 
-use super::services::{ResolvedService, Services, protocol};
-
-/// Packets of one virtual service and their mark.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MarkRule {
-    /// The mark.
-    pub mark: u32,
-    /// Where the packets go.
-    pub addresses: Vec<IpAddr>,
-    /// Protocol, first and last port; ports 0 to 0 stand for all.
-    pub ports: Vec<(Protocol, u16, u16)>,
+/// The marks that a director sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MarkPlan {
+    /// Which packets get which mark.
+    pub rules: MarkRules,
+    /// Whether these are all: while a service waits for something, its rules are not known and none may
+    /// be deleted.
+    pub is_whole: bool,
 }
 
-/// The rules for all services whose marks the director sets itself.
-#[must_use]
-pub fn plan(services: &Services) -> Vec<MarkRule> {
-    services
-        .resolved
-        .values()
-        .filter_map(|service| rule(service))
-        .collect()
+/// The marks of all services that leave them to the director.
+pub(super) fn plan(services: &Services, problems: &mut Vec<Problem>) -> MarkPlan {
+    let mut rules = MarkRules::default();
+    for service in services.resolved.values() {
+        if let Err(conflict) = add(service, &mut rules) {
+            // The operator lets one service have an address and port; the first by name keeps it.
+            problems.push(Problem::invalid(format!(
+                "virtual service {}: firewall mark: {conflict}",
+                service.name
+            )));
+        }
+    }
+    MarkPlan {
+        rules,
+        is_whole: services.untouched.is_empty(),
+    }
 }
 
-fn rule(service: &ResolvedService) -> Option<MarkRule> {
-    let plan = service.plan.firewall_mark.as_ref()?;
-    let Some(ServiceKey::Mark { mark, .. }) = service.keys().next() else {
-        return None;
+fn add(service: &ResolvedService, rules: &mut MarkRules) -> Result<(), lvs_nftables::Conflict> {
+    let Some(plan) = service.plan.firewall_mark.as_ref().filter(|it| it.managed) else {
+        return Ok(());
     };
-    let ports = service.plan.ports.iter().filter_map(|port| {
-        let (first, last) = port.range();
-        Some((
-            protocol(port),
-            u16::try_from(first).ok()?,
-            u16::try_from(last).ok()?,
-        ))
-    });
-    plan.managed.then(|| MarkRule {
-        mark: mark.get(),
-        addresses: service.addresses.clone(),
-        ports: ports.collect(),
-    })
+    let Some(ServiceKey::Mark { mark, .. }) = service.keys().next() else {
+        return Ok(());
+    };
+    let is_ipv4 = plan.family == AddressFamily::IPv4;
+    for address in service
+        .addresses
+        .iter()
+        .filter(|it| it.is_ipv4() == is_ipv4)
+    {
+        for port in &service.plan.ports {
+            let protocol = match port.protocol {
+                PlanProtocol::TCP => Protocol::Tcp,
+                PlanProtocol::UDP => Protocol::Udp,
+                PlanProtocol::SCTP => Protocol::Sctp,
+            };
+            let ports = match port.range() {
+                (0, _) => Ports::Every(protocol),
+                (first, last) => {
+                    let (Ok(first), Ok(last)) = (u16::try_from(first), u16::try_from(last)) else {
+                        continue;
+                    };
+                    Ports::Range {
+                        protocol,
+                        first,
+                        last,
+                    }
+                }
+            };
+            rules.insert(*address, ports, mark)?;
+        }
+    }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

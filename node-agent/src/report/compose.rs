@@ -47,14 +47,22 @@ pub struct Outcome<'a> {
     pub ipvs_version: Option<&'a str>,
     /// It has no IPVS although it is needed.
     pub lacks_ipvs: Option<&'a Refused>,
+    /// It cannot set the firewall marks that it is to set.
+    pub lacks_marks: Option<&'a Refused>,
+    /// Other modules that are needed and not there.
+    pub missing_modules: &'a BTreeSet<&'static str>,
 }
 
 /// Composes the report.
 #[must_use]
 pub fn compose(outcome: Outcome<'_>) -> Report {
     let plan = &outcome.bundle.plan;
-    let service_problems =
-        services::problems(outcome.services, outcome.programming, outcome.lacks_ipvs);
+    let service_problems = services::problems(
+        outcome.services,
+        outcome.programming,
+        outcome.lacks_ipvs,
+        outcome.lacks_marks,
+    );
     let programmed = programmed(outcome, service_problems.len());
     let mut conditions = vec![ReportedCondition {
         type_: condition::PROGRAMMED,
@@ -110,7 +118,8 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
             outcome.kernel,
             outcome.ipvs_version,
             outcome.programming,
-            outcome.lacks_ipvs,
+            [outcome.lacks_ipvs, outcome.lacks_marks],
+            outcome.missing_modules,
         )),
         conditions,
     }

@@ -3,6 +3,8 @@
 use lvs_crds::v1alpha1::condition::reason;
 use lvs_ipvs::Refusal;
 
+use crate::kernel::marks::Unsupported;
+
 /// What a node's messages name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeKernel {
@@ -73,6 +75,16 @@ impl NodeKernel {
     #[must_use]
     pub fn lacks_ipvs(&self) -> Refused {
         self.lacks("IPVS", vec!["ip_vs".to_owned()])
+    }
+
+    /// The kernel cannot set firewall marks.
+    #[must_use]
+    pub fn lacks_marks(&self, unsupported: &Unsupported) -> Refused {
+        Refused {
+            reason: reason::UNSUPPORTED_BY_KERNEL,
+            message: format!("{self}: firewall marks: {}", unsupported.message),
+            modules: vec![unsupported.module.to_owned()],
+        }
     }
 
     fn lacks(&self, what: &str, modules: Vec<String>) -> Refused {

@@ -63,17 +63,26 @@ pub fn problems(
     services: &Services,
     programming: &Programming,
     lacks_ipvs: Option<&Refused>,
+    lacks_marks: Option<&Refused>,
 ) -> BTreeMap<String, ServiceProblem> {
     let all = lacks_ipvs.into_iter().flat_map(|refused| {
         let names = services.resolved.keys();
         names.map(move |name| (name, refused))
+    });
+    let marked = lacks_marks.into_iter().flat_map(|refused| {
+        let services = services.resolved.values();
+        let marked = services.filter(|service| {
+            let mark = service.plan.firewall_mark.as_ref();
+            mark.is_some_and(|mark| mark.managed)
+        });
+        marked.map(move |service| (&service.name, refused))
     });
     let some = programming.refused().filter_map(|(key, refused)| {
         let owner = services.owners.get(key)?;
         Some((&owner.name, refused))
     });
     let mut problems = BTreeMap::new();
-    for (name, refused) in all.chain(some) {
+    for (name, refused) in all.chain(marked).chain(some) {
         problems
             .entry(name.to_string())
             .or_insert_with(|| ServiceProblem {
@@ -91,17 +100,24 @@ pub fn kernel(
     kernel: &NodeKernel,
     ipvs_version: Option<&str>,
     programming: &Programming,
-    lacks_ipvs: Option<&Refused>,
+    lacks: [Option<&Refused>; 2],
+    others: &BTreeSet<&'static str>,
 ) -> KernelReport {
     let refused = programming.refused().map(|(_, refused)| refused);
-    let missing: BTreeSet<&String> = lacks_ipvs
+    let missing: BTreeSet<&str> = lacks
         .into_iter()
+        .flatten()
         .chain(refused)
-        .flat_map(|refused| &refused.modules)
+        .flat_map(|refused| refused.modules.iter().map(String::as_str))
+        .chain(others.iter().copied())
         .collect();
     KernelReport {
         release: kernel.release.clone(),
         ipvs_version: ipvs_version.map(ToOwned::to_owned),
-        missing_modules: missing.into_iter().take(MAX_MODULES).cloned().collect(),
+        missing_modules: missing
+            .into_iter()
+            .take(MAX_MODULES)
+            .map(ToOwned::to_owned)
+            .collect(),
     }
 }

@@ -63,6 +63,7 @@ impl FakeKernel {
                 self.0.daemons.retain(|running| running.role != *role);
             }
             Op::Ipvs(Command::SetTimeouts(timeouts)) => self.0.timeouts = Some(*timeouts),
+            Op::SetMarks(_) => panic!("{op} is not for here"),
             Op::Ipvs(command) => panic!("{command} is not for here"),
         }
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::*;
 use crate::fixture::{real_server, web_director};
+use crate::kernel::marks::Unsupported;
 use crate::vrrp::{Family, RouterReport};
 
 struct Case {
@@ -15,6 +16,8 @@ struct Case {
     vrrp: VrrpReport,
     health: BTreeMap<MemberKey, Health>,
     lacks_ipvs: Option<Refused>,
+    lacks_marks: Option<Refused>,
+    missing_modules: BTreeSet<&'static str>,
 }
 
 fn settled(bundle: PlanBundle) -> Case {
@@ -26,6 +29,8 @@ fn settled(bundle: PlanBundle) -> Case {
         vrrp: VrrpReport::default(),
         health: BTreeMap::new(),
         lacks_ipvs: None,
+        lacks_marks: None,
+        missing_modules: BTreeSet::new(),
     }
 }
 
@@ -44,6 +49,8 @@ impl Case {
             kernel: &kernel(),
             ipvs_version: Some("1.2.1"),
             lacks_ipvs: self.lacks_ipvs.as_ref(),
+            lacks_marks: self.lacks_marks.as_ref(),
+            missing_modules: &self.missing_modules,
         })
     }
 
@@ -250,4 +257,27 @@ fn a_kernel_without_ipvs_is_a_problem_of_every_service_and_not_of_the_node() {
     let kernel = report.kernel.expect("a kernel");
     assert_eq!(kernel.missing_modules, ["ip_vs"]);
     assert_eq!(kernel.release, "6.1.176");
+}
+
+#[test]
+fn a_kernel_without_nftables_is_a_problem_of_the_services_that_need_it() {
+    let marked = json!({
+        "firewallMark": {"mark": 99, "family": "IPv4", "managed": true},
+    });
+    for (changes, expected) in [(marked, 1), (json!({}), 0)] {
+        let mut case = settled(web_director(&changes));
+        case.lacks_marks = Some(kernel().lacks_marks(&Unsupported {
+            module: "nf_tables",
+            message: "load the module nf_tables".into(),
+        }));
+        case.missing_modules.insert("fou");
+        let report = case.report();
+        assert_eq!(report.service_problems.len(), expected, "{changes}");
+        for problem in &report.service_problems {
+            assert_eq!(problem.reason, "UnsupportedByKernel");
+            assert!(problem.message.contains("nf_tables"), "{problem:?}");
+        }
+        let kernel = report.kernel.expect("a kernel");
+        assert_eq!(kernel.missing_modules, ["fou", "nf_tables"]);
+    }
 }
