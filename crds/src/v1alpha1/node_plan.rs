@@ -119,7 +119,7 @@ pub struct TunnelPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<format::InterfaceName>")]
     pub device: Option<String>,
-    /// Whether `rp_filter` of the device is set to 0.
+    /// Whether `rp_filter` of the device is set to 2 (loose).
     pub manage_rp_filter: bool,
 }
 

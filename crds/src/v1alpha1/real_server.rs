@@ -74,7 +74,7 @@ fn default_interface() -> String {
     "lo".into()
 }
 
-/// Who sets `rp_filter` of the tunnel device to 0, without which packets that come out of a tunnel
+/// Who sets `rp_filter` of the tunnel device to 2 (loose), without which packets that come out of a tunnel
 /// with a client's address are dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RpFilter {
