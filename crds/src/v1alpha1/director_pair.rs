@@ -16,7 +16,8 @@ pub struct Director {
     /// Interface on this node, where it differs from the pair's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<InterfaceSelector>,
-    /// Source address of this director's advertisements; absent = the interface's first address.
+    /// Source address of this director's advertisements on its interface; absent = the interface's
+    /// first address, as on the interfaces of instances that name their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<format::LinkAddress>")]
     pub source_address: Option<String>,
@@ -99,7 +100,8 @@ pub struct VrrpInstance {
 }
 
 /// Instances that move together: when one of them cannot be Active, none is (RFC 9568 has no such
-/// thing; keepalived calls it `vrrp_sync_group`). NAT needs it for its outside and inside.
+/// thing; keepalived calls it `vrrp_sync_group`). NAT needs it for its outside and inside. The
+/// priorities of the first instance are those of all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SyncGroup {
