@@ -78,10 +78,11 @@ fn counted(
 pub(crate) fn by_weight(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
     let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 200)?;
-    let traffic = cluster
-        .lab
-        .client("client-2")?
-        .traffic(Traffic::http(target()?))?;
+    let mut load = Traffic::http(target()?);
+    // On a busy machine an answer may be late, but it must come.
+    load.connect_timeout = Duration::from_secs(5);
+    load.answer_timeout = Duration::from_secs(5);
+    let traffic = cluster.lab.client("client-2")?.traffic(load)?;
     for service in ["web", "echo"] {
         let scheduler = json!({"spec": {"scheduler": {"name": "wrr"}}});
         cluster
@@ -106,6 +107,8 @@ pub(crate) fn by_weight(cluster: &Cluster) -> Result<()> {
         beside.failed() == 0,
         "requests failed during the change:\n{beside}"
     );
+    let latest = beside.requests.iter().map(|request| request.latency).max();
+    println!("requests during the change: the latest answer after {latest:?}");
     let report = run(cluster)?;
     split(&report, [250, 750])?;
     println!("weights 1:3: {:?}", report.per_server());
