@@ -22,7 +22,11 @@ impl Agent {
         }
         let services = Services::resolve(bundle, &self.services);
         let before = std::mem::replace(&mut self.services, services);
-        self.follow_members(&before)?;
+        if let Err(error) = self.follow_members(&before) {
+            // The next pass finds the same differences.
+            self.services = before;
+            return Err(error);
+        }
         let is_first = self.resolved.replace(Arc::clone(bundle)).is_none();
         self.refused_ops.clear();
         let changed = self.services.owners.iter().filter(|(key, owner)| {
