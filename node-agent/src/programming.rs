@@ -107,15 +107,15 @@ impl Programming {
             self.without_quorum.remove(key);
         }
         let fingerprint = planned.fingerprint();
-        self.note(key, observed.as_ref(), None);
         let diff = diff::ipvs::service(&planned, observed.as_ref());
         if diff.leaving.is_empty() {
             self.leaving.remove(key);
         } else {
             self.leaving.insert(*key, diff.leaving);
         }
-        if diff.commands.is_empty() {
-            self.note(key, observed.as_ref(), Some(fingerprint));
+        let is_settled = diff.commands.is_empty();
+        self.note(key, observed.as_ref(), is_settled.then_some(fingerprint));
+        if is_settled {
             self.refused.remove(key);
             return None;
         }
