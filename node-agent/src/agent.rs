@@ -104,8 +104,7 @@ pub struct Agent {
     engine: Engine<MemberKey>,
     health: watch::Receiver<BTreeMap<MemberKey, Health>>,
     ownership: Ownership,
-    /// `None` once the disk has stopped to answer.
-    ownership_file: Option<OwnershipFile>,
+    ownership_file: OwnershipFile,
     /// The plan that `services` were resolved from.
     resolved: Option<Arc<PlanBundle>>,
     services: Services,
@@ -169,7 +168,7 @@ impl Agent {
             health: engine.results(),
             engine,
             ownership,
-            ownership_file: Some(ownership_file),
+            ownership_file,
             resolved: None,
             services: Services::default(),
             up: BTreeMap::new(),

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lvs_crds::v1alpha1::DirectorRole;
 use lvs_ipvs::{Error, ServiceKey};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::kernel::ObserveError;
 use super::services::Todo;
@@ -30,9 +27,6 @@ use crate::vrrp::VrrpPlan;
 /// Rounds of one pass: change, then look whether it is as planned. More are needed only while
 /// somebody else changes things too.
 const ROUNDS: u32 = 3;
-
-/// A disk that takes longer to keep the record is not waited for.
-const SAVE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a pass has found out so far.
 #[derive(Default)]
@@ -127,7 +121,7 @@ impl Agent {
         if changes.is_empty() {
             self.ownership.settle(&plan, &observed);
         }
-        self.save_ownership().await;
+        self.ownership_file.keep(&self.ownership).await;
 
         self.apply(&changes.before, findings).await;
         let mut has_changed = !changes.is_empty();
@@ -165,7 +159,7 @@ impl Agent {
             self.ownership
                 .settle_services(&self.services, &|key| programming.has(key));
         }
-        self.save_ownership().await;
+        self.ownership_file.keep(&self.ownership).await;
         self.count();
         has_changed |= self.has_ipvs && !self.todo.is_empty();
         let has_failed = !findings.errors.is_empty();
@@ -283,34 +277,6 @@ impl Agent {
         if self.vrrp_plan.as_ref() != Some(&plan) {
             self.inputs.vrrp.configure(plan.clone());
             self.vrrp_plan = Some(plan);
-        }
-    }
-
-    /// Keeps the record of what is ours. The node goes on without its disk; what it owns is then
-    /// known in memory alone.
-    async fn save_ownership(&mut self) {
-        let Some(file) = self
-            .ownership_file
-            .take_if(|file| file.differs_from(&self.ownership))
-        else {
-            return;
-        };
-        let ownership = self.ownership.clone();
-        let saving = spawn_blocking(move || file.save(ownership));
-        match timeout(SAVE_PATIENCE, saving).await {
-            Ok(Ok((file, saved))) => {
-                self.ownership_file = Some(file);
-                if let Err(error) = saved {
-                    tracing::warn!(%error, "the record of what is ours was not kept");
-                }
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the record of what is ours is not kept any more");
-            }
-            // The disk hangs, and the task has the file.
-            Err(_) => {
-                tracing::error!("the disk does not answer; what is ours is not kept any more");
-            }
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Ownership;
+use crate::store::writer::Writer;
 use crate::store::{StoreError, write_durably};
 
 /// Name of the file in the state directory.
@@ -13,13 +14,15 @@ pub const FILE_NAME: &str = "ownership.json";
 /// The record and where it is kept.
 #[derive(Debug)]
 pub struct OwnershipFile {
-    path: PathBuf,
-    written: Ownership,
+    writer: Writer<Ownership>,
+    /// What the disk has, or gets as soon as it can.
+    handed_over: Ownership,
 }
 
 impl OwnershipFile {
     /// Reads the record of a state directory. One that is missing or unreadable is empty: then
-    /// addresses are still known by their protocol number and services by the plan.
+    /// addresses are still known by their protocol number and services by the plan. Must be called
+    /// within a tokio runtime.
     #[must_use]
     pub fn open(directory: &Path) -> (Self, Ownership) {
         let path = directory.join(FILE_NAME);
@@ -37,31 +40,31 @@ impl OwnershipFile {
         };
         (
             Self {
-                path,
-                written: ownership.clone(),
+                writer: Writer::start("the record of what is ours", move |ownership| {
+                    save(&path, ownership)
+                }),
+                handed_over: ownership.clone(),
             },
             ownership,
         )
     }
 
-    /// Whether the file has something else.
-    #[must_use]
-    pub fn differs_from(&self, ownership: &Ownership) -> bool {
-        self.written != *ownership
-    }
-
-    /// Writes the record, and says whether that worked; if not, the one before stays.
-    pub fn save(mut self, ownership: Ownership) -> (Self, Result<(), StoreError>) {
-        let contents = serde_json::to_vec(&ownership).map_err(|source| StoreError::Encode {
-            what: "the record of what is ours".to_owned(),
-            source,
-        });
-        let saved = contents.and_then(|contents| write_durably(&self.path, &contents, 0o640));
-        if saved.is_ok() {
-            self.written = ownership;
+    /// Keeps the record if it is another than before, and waits a moment for the disk. The node goes on
+    /// without it; the disk gets the record when it can.
+    pub async fn keep(&mut self, ownership: &Ownership) {
+        if self.handed_over != *ownership {
+            self.handed_over.clone_from(ownership);
+            self.writer.keep(ownership.clone()).await;
         }
-        (self, saved)
     }
+}
+
+fn save(path: &Path, ownership: &Ownership) -> Result<(), StoreError> {
+    let contents = serde_json::to_vec(ownership).map_err(|source| StoreError::Encode {
+        what: "the record of what is ours".to_owned(),
+        source,
+    })?;
+    write_durably(path, &contents, 0o640)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::*;
 
 fn directory(name: &str) -> PathBuf {
@@ -17,12 +19,12 @@ fn record() -> Ownership {
     .expect("a record")
 }
 
-#[test]
-fn a_record_survives_a_restart() {
+#[tokio::test]
+async fn a_record_survives_a_restart() {
     let directory = directory("restart");
-    let (file, empty) = OwnershipFile::open(&directory);
+    let (mut file, empty) = OwnershipFile::open(&directory);
     assert_eq!(empty, Ownership::default());
-    file.save(record()).1.expect("saved");
+    file.keep(&record()).await;
     let (_, read) = OwnershipFile::open(&directory);
     assert_eq!(read, record());
     assert!(read.has_daemon(lvs_ipvs::SyncRole::Master));
@@ -31,8 +33,8 @@ fn a_record_survives_a_restart() {
     fs::remove_dir_all(directory).expect("removed");
 }
 
-#[test]
-fn an_unreadable_record_is_empty() {
+#[tokio::test]
+async fn an_unreadable_record_is_empty() {
     let directory = directory("unreadable");
     for contents in ["", "{", "[1]", "{\"services\": 7}"] {
         fs::write(directory.join(FILE_NAME), contents).expect("written");
@@ -43,18 +45,4 @@ fn an_unreadable_record_is_empty() {
         );
     }
     fs::remove_dir_all(directory).expect("removed");
-}
-
-#[test]
-fn a_record_differs_until_it_is_written() {
-    let directory = directory("differs");
-    let (file, _) = OwnershipFile::open(&directory);
-    assert!(file.differs_from(&record()));
-    let (file, saved) = file.save(record());
-    saved.expect("saved");
-    assert!(!file.differs_from(&record()));
-    fs::remove_dir_all(&directory).expect("removed");
-    let (file, saved) = file.save(Ownership::default());
-    saved.expect_err("there is no directory");
-    assert!(file.differs_from(&Ownership::default()));
 }
