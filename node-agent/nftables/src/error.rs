@@ -135,7 +135,8 @@ pub(crate) fn of_change(errno: i32, change: Option<&Change>) -> Error {
     match (Errno::from_raw_os_error(errno), change) {
         // nfnetlink knows no such subsystem.
         (Errno::OPNOTSUPP, None) => NO_NF_TABLES,
-        (Errno::AFNOSUPPORT, _) => unsupported(
+        // The second is what `nft_supported_family` comes to.
+        (Errno::AFNOSUPPORT, _) | (Errno::OPNOTSUPP, Some(Change::AddTable)) => unsupported(
             "nf_tables of the family inet",
             "nf_tables",
             "CONFIG_NF_TABLES_INET",

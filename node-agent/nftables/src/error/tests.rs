@@ -28,6 +28,10 @@ fn what_the_kernel_lacks_is_named() {
             of_change(AFNOSUPPORT, Some(&Change::AddTable)),
             "CONFIG_NF_TABLES_INET",
         ),
+        (
+            of_change(OPNOTSUPP, Some(&Change::AddTable)),
+            "CONFIG_NF_TABLES_INET",
+        ),
         (of_change(NOENT, Some(&chain)), "CONFIG_NF_TABLES_INET"),
         (of_change(OPNOTSUPP, Some(&map)), "nf_tables_set"),
     ] {
