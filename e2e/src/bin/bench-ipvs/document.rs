@@ -1,0 +1,110 @@
+//! The document.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::table::Size;
+use crate::{Figures, Outcome};
+
+pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) -> Result<String> {
+    let (_, any) = beside.first().context("a measurement")?;
+    let mut text = String::from(
+        "# Programming IPVS\n\n\
+         `make bench-ipvs` makes this file. Each table has a kernel of its own; in it the sides take turns, with the\n\
+         same services (TCP, wlc, direct routing, no health checks) and, for the agent and keepalived, from a file.\n",
+    );
+    for (size, outcome) in beside {
+        text.push_str(&table(*size, outcome)?);
+    }
+    text.push_str(
+        "\nA node of the lab is a user-mode Linux kernel with one CPU, where a system call costs about fifty\n\
+         microseconds: hence the count of system calls, from the start until the table is complete.\n\
+         \"One weight\" begins when the new file is in place (the agent), when SIGHUP is sent (keepalived), or when the\n\
+         program starts (ipvsadm). The agent's own part of it is the pass of its loop that carries the change out; the\n\
+         rest is reading the whole plan file, of which a cluster sends one slice of about 32 KiB.\n\
+         \"Read and compare\" is the agent's regular look: it reads the kernel's whole table and compares it with the\n\
+         plan. `ipvsadm -Sn` reads and prints it.\n\n\
+         ## A million destinations\n\n\
+         The agent alone; the services share 100 pools of 100 servers. A changed weight is that of a server that\n\
+         one service in a hundred has.\n\n\
+         | services × servers | resident memory, MiB | from empty, s | look without change, s | one weight, s | own part of it, s |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for (size, outcome) in alone {
+        let Figures {
+            from_empty_s,
+            weight_s,
+            weight_own_s,
+            dump_s,
+            resident_mib,
+            ..
+        } = outcome.agent;
+        writeln!(
+            text,
+            "| {size} | {:.1} | {:.1} | {:.2} | {:.3} | {:.3} |",
+            resident_mib.context("memory")?,
+            from_empty_s.context("from empty")?,
+            dump_s.context("dump")?,
+            weight_s.context("weight")?,
+            weight_own_s.context("own part")?,
+        )?;
+    }
+    writeln!(
+        text,
+        "\n{}, Linux {} (user-mode), {}, {}.",
+        any.date, any.kernel, any.keepalived_version, any.ipvsadm_version
+    )?;
+    Ok(text)
+}
+
+fn table(size: Size, outcome: &Outcome) -> Result<String> {
+    let text_or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let milliseconds =
+        |figure: Option<f64>| text_or_dash(figure.map(|s| format!("{:.1}", s * 1000.0)));
+    let mut text = format!(
+        "\n## {size}\n\n\
+         | | from empty, ms | one weight, ms | own part of it, ms | read and compare, ms | system calls | resident memory, MiB |\n\
+         | --- | --- | --- | --- | --- | --- | --- |\n"
+    );
+    let sides = [
+        ("lvs-node-agent", &outcome.agent),
+        ("keepalived", &outcome.keepalived),
+        ("ipvsadm", &outcome.ipvsadm),
+    ];
+    for (name, figures) in sides {
+        writeln!(
+            text,
+            "| {name} | {} | {} | {} | {} | {} | {} |",
+            milliseconds(figures.from_empty_s),
+            milliseconds(figures.weight_s),
+            milliseconds(figures.weight_own_s),
+            milliseconds(figures.dump_s),
+            text_or_dash(figures.system_calls.map(|calls| calls.to_string())),
+            text_or_dash(figures.resident_mib.map(|mib| format!("{mib:.1}"))),
+        )?;
+    }
+    for (name, rival) in sides.into_iter().skip(1) {
+        let ratio = |theirs: Option<f64>, ours: Option<f64>| match (theirs, ours) {
+            (Some(theirs), Some(ours)) => format!("{:.1}", theirs / ours),
+            _ => "–".to_owned(),
+        };
+        let count = |figures: &Figures| {
+            figures
+                .system_calls
+                .and_then(|calls| u32::try_from(calls).ok())
+                .map(f64::from)
+        };
+        writeln!(
+            text,
+            "| {name} ÷ agent | {} | {} | {} | {} | {} | {} |",
+            ratio(rival.from_empty_s, outcome.agent.from_empty_s),
+            ratio(rival.weight_s, outcome.agent.weight_s),
+            ratio(rival.weight_s, outcome.agent.weight_own_s),
+            ratio(rival.dump_s, outcome.agent.dump_s),
+            ratio(count(rival), count(&outcome.agent)),
+            ratio(rival.resident_mib, outcome.agent.resident_mib),
+        )?;
+    }
+    Ok(text)
+}
