@@ -167,7 +167,7 @@ impl Keepalived {
             "keepalived",
             "--check",
             "--dont-fork",
-            "--log-console",
+            "--no-syslog",
             "--use-file=/run/keepalived.conf",
             "--pid=/run/keepalived.pid",
             "--checkers_pid=/run/keepalived-checkers.pid",
@@ -188,10 +188,10 @@ impl Keepalived {
         Ok(Self { child })
     }
 
+    /// Kills it: its own way of stopping takes the table down one by one, which is not measured.
     fn stop(&mut self) -> Result<()> {
-        output("kill", &[&self.child.id().to_string()])?;
+        output("pkill", &["-KILL", "-x", "keepalived"])?;
         self.child.wait()?;
-        // It removes what it added; what it has not managed to is removed here.
         output("ipvsadm", &["-C"]).map(drop)
     }
 }
