@@ -5,10 +5,8 @@ MUSL := x86_64-unknown-linux-musl
 RELEASE := target/$(MUSL)/release
 IMAGES := target/lab/images
 LAB := target/debug/lab
-# Only Debian has the kernel package that it boots.
-MARKS := $(shell apt-cache show linux-image-amd64 >/dev/null 2>&1 && echo marks)
 
-.PHONY: demo demo-down test setup tools images format lint unit chart light marks machines e2e crds bench-idle clean-lab
+.PHONY: demo demo-down test setup tools images format lint test-long unit chart light marks machines e2e crds bench-idle bench-ipvs clean-lab
 
 ## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
 demo: images
@@ -19,7 +17,11 @@ demo-down:
 	cargo run -q -p lvs-lab -- down --name demo
 
 ## Everything that CI runs.
-test: setup format lint unit tools chart light $(MARKS) machines images e2e
+test: setup format lint unit tools chart light machines images e2e
+
+## What takes too long for every change: random edits by the ten thousand, and Debian's kernel in an emulator.
+test-long: tools marks
+	LVS_TEST_SEQUENCES=10000 cargo test -p lvs-e2e --test light -- agent_shells_against_the_kernel
 
 ## Install what the rest needs (as root), or print the command that does.
 setup:
@@ -56,7 +58,7 @@ chart: tools
 light: tools
 	cargo test -p lvs-e2e --test light
 
-## Firewall marks by nftables, which the lab's kernels lack: in Debian's kernel, in an emulator.
+## Firewall marks by nftables, which the lab's kernels lack: in Debian's kernel (so on Debian alone), in an emulator.
 marks: setup
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER="$(CURDIR)/e2e/lab/stock.sh --timeout 600 --" \
 	    cargo test -p lvs-nftables --test kernel -- --ignored --test-threads=1 --show-output
@@ -72,6 +74,10 @@ e2e: images
 ## Resident memory and CPU time at rest beside keepalived's; writes docs/benchmarks/idle.md.
 bench-idle: images
 	cargo run -q -p lvs-e2e --bin bench-idle
+
+## Time to program IPVS beside keepalived's and ipvsadm's, and the cost of a million servers; writes docs/benchmarks/ipvs.md.
+bench-ipvs: images
+	cargo run -q -p lvs-e2e --bin bench-ipvs
 
 ## Write the chart's CRDs after a change of the types.
 crds:

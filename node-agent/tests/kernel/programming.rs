@@ -24,8 +24,10 @@ use lvs_node_agent::report::refusal::NodeKernel;
 use random::Dice;
 use serde_json::{Value, json};
 
-/// Sequences of edits; a few edits each.
-const SEQUENCES: u64 = 10_000;
+/// Sequences of edits, a few edits each, unless [`SEQUENCES_VARIABLE`] says otherwise.
+const SEQUENCES: u64 = 1_000;
+/// Environment variable with the number of sequences: `make test-long` runs 10,000.
+const SEQUENCES_VARIABLE: &str = "LVS_TEST_SEQUENCES";
 /// Tables that are programmed and read back.
 const TABLES: u64 = 1_000;
 /// Ports from here on belong to somebody else.
@@ -240,7 +242,9 @@ fn random_edits_by_us_and_by_others_converge_in_one_round() {
     let mut agent = Agent::default();
     let start = Instant::now();
     let (mut edits, mut commands) = (0_u64, 0_usize);
-    for seed in 0..SEQUENCES {
+    let sequences = std::env::var(SEQUENCES_VARIABLE)
+        .map_or(SEQUENCES, |text| text.parse().expect("a number"));
+    for seed in 0..sequences {
         let mut dice = Dice::new(seed);
         for _ in 0..=dice.roll(3) {
             edits += 1;
@@ -291,7 +295,7 @@ fn random_edits_by_us_and_by_others_converge_in_one_round() {
         }
     }
     println!(
-        "{SEQUENCES} sequences, {edits} edits, {commands} commands of ours, {:.1} s",
+        "{sequences} sequences, {edits} edits, {commands} commands of ours, {:.1} s",
         start.elapsed().as_secs_f64()
     );
 }

@@ -20,8 +20,6 @@ use crate::table::{First, PORT, Size, resident_mib, wait_complete};
 
 /// Longest time that the agent gets for anything.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// The agent looks at everything anew this often; the look is one pass.
-const FULL_LOOK: Duration = Duration::from_secs(30);
 /// Where its metrics are.
 const ADMIN: &str = "127.0.0.1:9809";
 /// Pools that the services of a large table share.
@@ -62,9 +60,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
 
     fs::remove_dir_all("/run/bench/state")?;
     fs::create_dir_all("/run/bench/state")?;
-    let system_calls = count_system_calls(&Running::command(), || {
-        wait_complete(size, Instant::now(), PATIENCE).map(drop)
-    })?;
+    let system_calls = count_system_calls(size, &Running::command())?;
     output("ipvsadm", &["-C"])?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
@@ -72,7 +68,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
         weight_own_s: Some(median(own)),
         dump_s: Some(dump_s),
         resident_mib: Some(resident),
-        system_calls: Some(system_calls),
+        system_calls,
     })
 }
 
@@ -112,14 +108,19 @@ pub(crate) fn alone(size: Size) -> Result<Figures> {
     })
 }
 
-/// Duration of a pass in which nothing is to be done: everything is read and compared.
+/// Duration of a pass in which everything is read and compared and nothing is to be done. What makes the agent look is
+/// a service of somebody else.
 fn full_look() -> Result<f64> {
     let before = quiet()?;
-    let (pass, _) = eventually("the regular look", FULL_LOOK * 4, || {
+    output("ipvsadm", &["-A", "-f", "4242", "-s", "rr"])?;
+    let (pass, _) = eventually("a look at everything", PATIENCE, || {
         let since = Metrics::read()?.since(&before);
         ensure!(since.passes >= 1.0, "no pass");
         Ok(since.pass_seconds / since.passes)
     })?;
+    quiet()?;
+    output("ipvsadm", &["-D", "-f", "4242"])?;
+    quiet()?;
     Ok(pass)
 }
 

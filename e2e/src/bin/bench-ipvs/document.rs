@@ -23,8 +23,8 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
          \"One weight\" begins when the new file is in place (the agent), when SIGHUP is sent (keepalived), or when the\n\
          program starts (ipvsadm). The agent's own part of it is the pass of its loop that carries the change out; the\n\
          rest is reading the whole plan file, of which a cluster sends one slice of about 32 KiB.\n\
-         \"Read and compare\" is the agent's regular look: it reads the kernel's whole table and compares it with the\n\
-         plan. `ipvsadm -Sn` reads and prints it.\n\n\
+         \"Read and compare\" is what the agent does when somebody else has changed the table: it reads the\n\
+         kernel's whole table and compares it with the plan. `ipvsadm -Sn` reads and prints it.\n\n\
          ## A million destinations\n\n\
          The agent alone; the services share 100 pools of 100 servers. A changed weight is that of a server that\n\
          one service in a hundred has.\n\n\

@@ -29,11 +29,14 @@ pub(crate) fn version(program: &str, option: &str) -> Result<String> {
     Ok(line)
 }
 
-/// System calls of a program and its children until `wait` returns, counted by `strace`.
-pub(crate) fn count_system_calls(
-    command: &[String],
-    wait: impl FnOnce() -> Result<()>,
-) -> Result<u64> {
+/// Largest table for which system calls are counted: counting slows every one of them down.
+const COUNTED_DESTINATIONS: u32 = 10_000;
+
+/// System calls of a program and its children until the table is complete, counted by `strace`.
+pub(crate) fn count_system_calls(size: Size, command: &[String]) -> Result<Option<u64>> {
+    if size.destinations() > COUNTED_DESTINATIONS {
+        return Ok(None);
+    }
     let mut child = Command::new("strace")
         .args(["-f", "-c", "-qq", "-U", "calls,name", "-o", "/run/strace"])
         .args(command)
@@ -41,7 +44,7 @@ pub(crate) fn count_system_calls(
         .stderr(Stdio::null())
         .spawn()
         .context("cannot start strace")?;
-    let waited = wait();
+    let waited = wait_complete(size, Instant::now(), PATIENCE);
     // strace passes the signal on and writes its summary when the last process has ended.
     output("pkill", &["-TERM", "-P", &child.id().to_string()]).ok();
     child.wait()?;
@@ -50,6 +53,7 @@ pub(crate) fn count_system_calls(
     text.lines()
         .find_map(|line| line.trim().strip_suffix("total"))
         .and_then(|calls| calls.trim().parse().ok())
+        .map(Some)
         .with_context(|| format!("what strace printed: {text}"))
 }
 
@@ -88,15 +92,13 @@ pub(crate) fn ipvsadm(size: Size) -> Result<Figures> {
     let weight_s = first.wait_weight(2, start, PATIENCE)?;
     output("ipvsadm", &["-C"])?;
     let command = ["sh", "-c", "ipvsadm -R < /run/ipvsadm.rules"].map(str::to_owned);
-    let system_calls = count_system_calls(&command, || {
-        wait_complete(size, Instant::now(), PATIENCE).map(drop)
-    })?;
+    let system_calls = count_system_calls(size, &command)?;
     output("ipvsadm", &["-C"])?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
         weight_s: Some(weight_s),
         dump_s: Some(dump_s),
-        system_calls: Some(system_calls),
+        system_calls,
         ..Figures::default()
     })
 }
@@ -137,15 +139,13 @@ pub(crate) fn keepalived(size: Size) -> Result<Figures> {
     running.stop()?;
 
     write_configuration(size, None)?;
-    let system_calls = count_system_calls(&Keepalived::command(), || {
-        wait_complete(size, Instant::now(), PATIENCE).map(drop)
-    })?;
+    let system_calls = count_system_calls(size, &Keepalived::command())?;
     output("ipvsadm", &["-C"])?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
         weight_s: Some(median(weights)),
         resident_mib: Some(resident),
-        system_calls: Some(system_calls),
+        system_calls,
         ..Figures::default()
     })
 }
