@@ -28,10 +28,18 @@ spec: {nodeName: spare-1}
 ";
 
 pub(crate) fn each_kind(cluster: &Cluster) -> Result<()> {
+    let result = every_change(cluster);
+    let third = ["delete", "realserver", "third", "--ignore-not-found"];
+    cluster.kubectl.ok(&third)?;
+    result
+}
+
+fn every_change(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, PLAIN_VIP, Duration::from_secs(30))?;
     let third = cluster.node("spare-1")?;
     let _servers = [
         third.serve(lvs_lab::serve::Protocol::Http, 80)?,
+        third.serve(lvs_lab::serve::Protocol::Http, 443)?,
         third.serve(lvs_lab::serve::Protocol::Echo, 7)?,
     ];
     let open = connections::open(cluster, "client-2", ECHO_TARGET, OPEN)?;

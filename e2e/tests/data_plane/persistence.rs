@@ -155,7 +155,7 @@ fn one_client_one_server(cluster: &Cluster) -> Result<()> {
             ensure!(
                 !idle
                     .lines()
-                    .any(|line| line.contains(&source.to_string()) && line.contains(":0 ")),
+                    .any(|line| line.contains(&source.to_string()) && line.contains(" 0.0.0.99:0 ")),
                 "the template is there"
             );
             let now = on_both_ports(cluster, source)?;
