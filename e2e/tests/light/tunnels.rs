@@ -119,11 +119,12 @@ fn carries(kind: &Kind) -> Result<()> {
             else {
                 anyhow::bail!("{text}");
             };
+            // Ten in turn; one from before may be counted after the zeroing.
             ensure!(
-                *connections == 5
+                (4..=6).contains(connections)
                     && *packets_in > 40
                     && *packets_out * 10 < *packets_in
-                    && *bytes_in > 400_000,
+                    && *bytes_in > 350_000,
                 "{address}: {connections} connections, {packets_in} packets in, {packets_out} out, {bytes_in} bytes in"
             );
         }
