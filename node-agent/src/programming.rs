@@ -68,9 +68,11 @@ pub struct Aftermath {
 }
 
 impl Programming {
-    /// Takes in which services there are; what is known of others is forgotten.
-    pub fn survey(&mut self, keys: &BTreeSet<ServiceKey>) {
-        self.found.retain(|key, _| keys.contains(key));
+    /// Takes in which services the kernel has. What is known of others is forgotten; of a planned one it stays until
+    /// that is compared: it tells that somebody has deleted the service.
+    pub fn survey(&mut self, keys: &BTreeSet<ServiceKey>, services: &Services) {
+        self.found
+            .retain(|key, _| keys.contains(key) || services.owners.contains_key(key));
     }
 
     /// Takes in a service of somebody else.

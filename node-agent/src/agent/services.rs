@@ -112,7 +112,8 @@ impl Agent {
             .into_iter()
             .map(|service| (service.key, service))
             .collect();
-        self.programming.survey(&found.keys().copied().collect());
+        self.programming
+            .survey(&found.keys().copied().collect(), &self.services);
         let owners = &self.services.owners;
         let foreign: Vec<ServiceKey> = found
             .keys()

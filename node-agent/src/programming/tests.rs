@@ -70,7 +70,7 @@ impl Agent {
     ) -> Vec<Command> {
         let mut done = Vec::new();
         let keys: BTreeSet<ServiceKey> = kernel.table.entries.keys().copied().collect();
-        self.programming.survey(&keys);
+        self.programming.survey(&keys, &self.services);
         for entry in kernel.table.iter() {
             if !self.services.owners.contains_key(&entry.service.key) {
                 self.programming.note_foreign(entry);
@@ -412,6 +412,12 @@ fn what_others_change_is_a_repair_and_what_the_plan_changes_is_none() {
         destination,
     };
     kernel.apply(&deleted).expect("deleted");
+    let work = agent.compare(&kernel, &key).expect("work");
+    assert_eq!(work.repairs, work.commands);
+    agent.pass(&mut kernel, &mut |_, _| {});
+    kernel.apply(&Command::DeleteService(key)).expect("deleted");
+    let none = BTreeSet::new();
+    agent.programming.survey(&none, &agent.services);
     let work = agent.compare(&kernel, &key).expect("work");
     assert_eq!(work.repairs, work.commands);
 }

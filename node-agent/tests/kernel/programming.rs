@@ -85,7 +85,7 @@ impl Agent {
         let table = client.snapshot().expect("a table");
         let mut fewest = BTreeMap::new();
         let keys: BTreeSet<ServiceKey> = table.entries.keys().copied().collect();
-        self.programming.survey(&keys);
+        self.programming.survey(&keys, &self.services);
         for entry in table.iter() {
             if !self.services.owners.contains_key(&entry.service.key) {
                 self.programming.note_foreign(entry);
@@ -242,8 +242,8 @@ fn random_edits_by_us_and_by_others_converge_in_one_round() {
     let mut agent = Agent::default();
     let start = Instant::now();
     let (mut edits, mut commands) = (0_u64, 0_usize);
-    let sequences = std::env::var(SEQUENCES_VARIABLE)
-        .map_or(SEQUENCES, |text| text.parse().expect("a number"));
+    let sequences =
+        std::env::var(SEQUENCES_VARIABLE).map_or(SEQUENCES, |text| text.parse().expect("a number"));
     for seed in 0..sequences {
         let mut dice = Dice::new(seed);
         for _ in 0..=dice.roll(3) {
