@@ -75,7 +75,7 @@ e2e: images
 bench-idle: images
 	cargo run -q -p lvs-e2e --bin bench-idle
 
-## Time to program IPVS beside keepalived's and ipvsadm's, and the cost of a million servers; writes docs/benchmarks/ipvs.md.
+## Time to program IPVS beside keepalived's and ipvsadm's, and the cost of large tables; writes docs/benchmarks/ipvs.md.
 bench-ipvs: images
 	cargo run -q -p lvs-e2e --bin bench-ipvs
 

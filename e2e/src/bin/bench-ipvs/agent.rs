@@ -88,20 +88,10 @@ pub(crate) fn alone(size: Size) -> Result<Figures> {
     let from_empty_s = start.elapsed().as_secs_f64();
     quiet()?;
     let dump_s = full_look()?;
-    let first = First::find(size)?;
-    let pool = first.service % SHARED_POOLS;
-    let before = quiet()?;
-    write_plan(size, SHARED_POOLS, Some((pool, first.server, 2)))?;
-    let start = Instant::now();
-    fs::rename(format!("{PLAN}.new"), PLAN)?;
-    let weight_s = first.wait_weight(2, start, PATIENCE)?;
-    let weight_own_s = quiet()?.since(&before).pass_seconds;
     let resident = resident_mib("lvs-node-agent")?;
     running.stop()?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
-        weight_s: Some(weight_s),
-        weight_own_s: Some(weight_own_s),
         dump_s: Some(dump_s),
         resident_mib: Some(resident),
         ..Figures::default()

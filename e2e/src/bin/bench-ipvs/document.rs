@@ -25,29 +25,24 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
          rest is reading the whole plan file, of which a cluster sends one slice of about 32 KiB.\n\
          \"Read and compare\" is what the agent does when somebody else has changed the table: it reads the\n\
          kernel's whole table and compares it with the plan. `ipvsadm -Sn` reads and prints it.\n\n\
-         ## A million destinations\n\n\
-         The agent alone; the services share 100 pools of 100 servers. A changed weight is that of a server that\n\
-         one service in a hundred has.\n\n\
-         | services × servers | resident memory, MiB | from empty, s | look without change, s | one weight, s | own part of it, s |\n\
-         | --- | --- | --- | --- | --- | --- |\n",
+         ## Large tables\n\n\
+         The agent alone; the services share 100 pools of 100 servers.\n\n\
+         | services × servers | resident memory, MiB | from empty, s | look without change, s |\n\
+         | --- | --- | --- | --- |\n",
     );
     for (size, outcome) in alone {
         let Figures {
             from_empty_s,
-            weight_s,
-            weight_own_s,
             dump_s,
             resident_mib,
             ..
         } = outcome.agent;
         writeln!(
             text,
-            "| {size} | {:.1} | {:.1} | {:.2} | {:.3} | {:.3} |",
+            "| {size} | {:.1} | {:.1} | {:.2} |",
             resident_mib.context("memory")?,
             from_empty_s.context("from empty")?,
             dump_s.context("dump")?,
-            weight_s.context("weight")?,
-            weight_own_s.context("own part")?,
         )?;
     }
     writeln!(

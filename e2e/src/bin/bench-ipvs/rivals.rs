@@ -30,7 +30,7 @@ pub(crate) fn version(program: &str, option: &str) -> Result<String> {
 }
 
 /// Largest table for which system calls are counted: counting slows every one of them down.
-const COUNTED_DESTINATIONS: u32 = 10_000;
+const COUNTED_DESTINATIONS: u32 = 1000;
 
 /// System calls of a program and its children until the table is complete, counted by `strace`.
 pub(crate) fn count_system_calls(size: Size, command: &[String]) -> Result<Option<u64>> {
