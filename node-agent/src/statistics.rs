@@ -1,7 +1,7 @@
 //! The kernel's counters of virtual services and real servers, as metrics.
 //!
 //! They are read when somebody asks for metrics, over a socket of their own, and cost nothing while nobody does. Whoever
-//! asks within [`SHARED`] of another gets the same figures. How many series there are is bounded before anything is
+//! asks within `SHARED` of another gets the same figures. How many series there are is bounded before anything is
 //! read: beyond the limit the real servers are left out, and then virtual services.
 
 mod encode;
