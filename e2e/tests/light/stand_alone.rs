@@ -347,7 +347,6 @@ pub(crate) fn head(host: &str) -> String {
 
 /// The plan of a host, with web-1 at this weight.
 fn plan(host: &str, web_1_weight: u32) -> String {
-    let head = head(host);
     let priority = if host == "lb-1" { 150 } else { 100 };
     if host.starts_with("web") {
         let address = if host == "web-1" {
@@ -355,6 +354,7 @@ fn plan(host: &str, web_1_weight: u32) -> String {
         } else {
             "192.168.1.131"
         };
+        let head = head(host);
         return format!(
             "{head}\
              spec:\n  \
@@ -364,6 +364,18 @@ fn plan(host: &str, web_1_weight: u32) -> String {
                  addresses: [{{address: {VIP}, interface: lo, suppressArp: true}}]\n"
         );
     }
+    director_plan(host, priority, "{method: DR}", "wrr", web_1_weight)
+}
+
+/// The plan of a director, with web-1 at this weight. `forwarding` is YAML.
+pub(crate) fn director_plan(
+    host: &str,
+    priority: u8,
+    forwarding: &str,
+    scheduler: &str,
+    web_1_weight: u32,
+) -> String {
+    let head = head(host);
     format!(
         "{head}\
          spec:\n  \
@@ -386,8 +398,8 @@ fn plan(host: &str, web_1_weight: u32) -> String {
              instance: default\n    \
              addresses: [{VIP}]\n    \
              ports: [{{name: http, port: 80}}]\n    \
-             forwarding: {{method: DR}}\n    \
-             scheduler: {{name: wrr}}\n    \
+             forwarding: {forwarding}\n    \
+             scheduler: {{name: {scheduler}}}\n    \
              pools: [web]\n  \
            pools:\n  \
            - name: web\n    \

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs;
 
-use crate::stand_alone::{Rack, VIP, ask, head, run_on};
+use crate::stand_alone::{self, Rack, VIP, ask, head, run_on};
 
 const REAL_SERVERS: [(&str, &str); 2] = [("web-1", "192.168.1.130"), ("web-2", "192.168.1.131")];
 const DIRECTORS: [(&str, u8); 2] = [("lb-1", 150), ("lb-2", 100)];
@@ -230,42 +230,12 @@ fn server_plan(host: &str, address: &str, kind: &Kind) -> String {
 }
 
 fn director_plan(host: &str, priority: u8, kind: &Kind) -> String {
-    let head = head(host);
     let name = kind.name;
     let port = if kind.port == 0 {
         String::new()
     } else {
         format!(", port: {}", kind.port)
     };
-    format!(
-        "{head}\
-         spec:\n  \
-           formatVersion: 1\n  \
-           director:\n    \
-             pair: edge\n    \
-             interface: {{name: eth0}}\n    \
-             instances:\n    \
-             - {{name: default, virtualRouterID: 51, priority: {priority}, interface: {{name: eth0}}}}\n    \
-             vrrp: {{preemption: {{mode: Immediate}}}}\n    \
-             connectionSync: {{mode: Enabled, syncID: 51}}\n\
-         ---\n\
-         apiVersion: lvs-operator.dev/v1alpha1\n\
-         kind: PlanSlice\n\
-         metadata: {{name: edge-0, labels: {{lvs-operator.dev/pair: edge}}}}\n\
-         spec:\n  \
-           services:\n  \
-           - name: default/web\n    \
-             uid: 00000000-0000-0000-0000-000000000001\n    \
-             instance: default\n    \
-             addresses: [{VIP}]\n    \
-             ports: [{{name: http, port: 80}}]\n    \
-             forwarding: {{method: TUN, tunnel: {{type: {name}{port}}}}}\n    \
-             scheduler: {{name: rr}}\n    \
-             pools: [web]\n  \
-           pools:\n  \
-           - name: web\n    \
-             members:\n    \
-             - {{address: 192.168.1.130, port: 80, weight: 1}}\n    \
-             - {{address: 192.168.1.131, port: 80, weight: 1}}\n"
-    )
+    let forwarding = format!("{{method: TUN, tunnel: {{type: {name}{port}}}}}");
+    stand_alone::director_plan(host, priority, &forwarding, "rr", 1)
 }

@@ -41,8 +41,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
     let first = First::find(size)?;
     let (mut weights, mut own) = (Vec::new(), Vec::new());
     for weight in [2, 3, 4, 5, 6] {
-        quiet()?;
-        let before = Metrics::read()?;
+        let before = quiet()?;
         write_plan(
             size,
             size.services,
