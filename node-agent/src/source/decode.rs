@@ -5,6 +5,7 @@
 
 use lvs_crds::v1alpha1::node_plan::FORMAT_VERSION;
 use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// Features that a plan may require of this agent.
@@ -55,7 +56,7 @@ pub fn node_plan(name: &str, generation: i64, spec: &Value) -> Result<NodePlanSp
             env!("CARGO_PKG_VERSION"),
         )));
     }
-    serde_json::from_value(spec.clone())
+    NodePlanSpec::deserialize(spec)
         .map_err(|error| refuse(format!("spec does not decode: {error}")))
 }
 
@@ -64,11 +65,17 @@ pub fn node_plan(name: &str, generation: i64, spec: &Value) -> Result<NodePlanSp
 /// # Errors
 /// When the spec does not decode.
 pub fn plan_slice(name: &str, spec: &Value) -> Result<PlanSliceSpec, Refusal> {
-    serde_json::from_value(spec.clone()).map_err(|error| Refusal {
+    PlanSliceSpec::deserialize(spec).map_err(|error| slice_refusal(name, &error.to_string()))
+}
+
+/// Refuses the `PlanSlice` called `name`, whose spec does not decode.
+#[must_use]
+pub fn slice_refusal(name: &str, reason: &str) -> Refusal {
+    Refusal {
         object: format!("PlanSlice/{name}"),
         generation: None,
-        message: format!("spec does not decode: {error}"),
-    })
+        message: format!("spec does not decode: {reason}"),
+    }
 }
 
 #[cfg(test)]

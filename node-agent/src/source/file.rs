@@ -4,22 +4,19 @@
 //! another or in a `List`. What only machines write (`revision`, `digest`, `slicesDigest`) may be
 //! left out.
 
-use std::collections::BTreeMap;
+pub mod contents;
+
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use lvs_crds::v1alpha1::plan_slice::PAIR_LABEL;
-use lvs_crds::v1alpha1::revision::{node_revision, slice_digest, slices_digest};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::PlanSender;
-use super::decode::{self, Refusal};
-use crate::bundle::PlanBundle;
+use super::decode::Refusal;
+use contents::Reader;
 
 /// Why a plan file is not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -32,13 +29,13 @@ pub enum FileError {
         /// What the system said.
         source: io::Error,
     },
-    /// It is not YAML.
-    #[error("document {document} is not YAML: {source}")]
+    /// It is not YAML, or not that of an object.
+    #[error("document {document} is not YAML of a plan: {reason}")]
     Yaml {
         /// Position of the document, from 1.
         document: usize,
         /// What the parser said.
-        source: serde_yaml::Error,
+        reason: String,
     },
     /// A document is of no kind that belongs here.
     #[error("document {document} is of kind {kind}; a plan file holds NodePlan and PlanSlice")]
@@ -72,131 +69,6 @@ pub enum FileError {
     Encode(#[from] serde_json::Error),
 }
 
-/// Reads the plan of `node` from the text of a plan file. `load` counts the versions of the file and
-/// stands in for the generation of a plan that has none.
-///
-/// # Errors
-/// When the text is not a plan file, or has no plan for the node, or the plan is refused.
-pub fn parse(text: &str, node: &str, load: i64) -> Result<PlanBundle, FileError> {
-    let mut plans = BTreeMap::new();
-    let mut slices = Vec::new();
-    for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let document_number = index + 1;
-        let value = Value::deserialize(document).map_err(|source| FileError::Yaml {
-            document: document_number,
-            source,
-        })?;
-        // A document of comments alone.
-        if value.is_null() {
-            continue;
-        }
-        let objects = match value.get("items") {
-            Some(Value::Array(items)) => items.clone(),
-            _ => vec![value],
-        };
-        for object in objects {
-            let kind = text_at(&object, "/kind").unwrap_or("unknown").to_owned();
-            let Some(name) = text_at(&object, "/metadata/name").map(ToOwned::to_owned) else {
-                return Err(FileError::Name {
-                    document: document_number,
-                    kind,
-                });
-            };
-            match kind.as_str() {
-                "NodePlan" => drop(plans.insert(name, object)),
-                "PlanSlice" => slices.push((name, object)),
-                _ => {
-                    return Err(FileError::Kind {
-                        document: document_number,
-                        kind,
-                    });
-                }
-            }
-        }
-    }
-    let Some(object) = plans.remove(node) else {
-        let found: Vec<_> = plans.into_keys().collect();
-        return Err(FileError::NoPlan {
-            node: node.to_owned(),
-            found: if found.is_empty() {
-                "none".to_owned()
-            } else {
-                found.join(", ")
-            },
-        });
-    };
-    bundle(node, load, &object, slices)
-}
-
-fn bundle(
-    node: &str,
-    load: i64,
-    object: &Value,
-    slice_objects: Vec<(String, Value)>,
-) -> Result<PlanBundle, FileError> {
-    let generation = object
-        .pointer("/metadata/generation")
-        .and_then(Value::as_i64)
-        .unwrap_or(load);
-    let mut spec = object.get("spec").cloned().unwrap_or(Value::Null);
-    let without_revision = fill(&mut spec, "revision");
-    let without_digest = spec
-        .get_mut("director")
-        .is_some_and(|director| fill(director, "slicesDigest"));
-    let mut plan = decode::node_plan(node, generation, &spec)?;
-
-    let mut slices = BTreeMap::new();
-    if let Some(director) = &mut plan.director {
-        let label = PAIR_LABEL.replace('~', "~0").replace('/', "~1");
-        for (name, object) in slice_objects {
-            let pair = text_at(&object, &format!("/metadata/labels/{label}"));
-            // Without a label a slice belongs to the one pair of the file.
-            if pair.is_some_and(|pair| pair != director.pair) {
-                continue;
-            }
-            let mut spec = object.get("spec").cloned().unwrap_or(Value::Null);
-            let without_digest = fill(&mut spec, "digest");
-            let mut slice = decode::plan_slice(&name, &spec)?;
-            if without_digest {
-                slice.digest = slice_digest(&slice)?;
-            }
-            slices.insert(name, Arc::new(slice));
-        }
-        if without_digest {
-            director.slices_digest = slices_digest(
-                slices
-                    .iter()
-                    .map(|(name, slice)| (name.as_str(), slice.digest.as_str())),
-            );
-        }
-    }
-    if without_revision {
-        plan.revision = node_revision(&plan)?;
-    }
-    Ok(PlanBundle {
-        name: node.to_owned(),
-        plan,
-        generation,
-        slices,
-    })
-}
-
-fn text_at<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str)
-}
-
-/// Puts an empty text where `field` is missing, and says whether it was.
-fn fill(object: &mut Value, field: &str) -> bool {
-    let Some(map) = object.as_object_mut() else {
-        return false;
-    };
-    if map.contains_key(field) {
-        return false;
-    }
-    map.insert(field.to_owned(), json!(""));
-    true
-}
-
 /// Tells of changes in `directory`, which is watched rather than the file: editors and Kubernetes
 /// replace files by renaming. inotify(7) blocks on a thread of its own, since a runtime can wait for a
 /// foreign descriptor by unsafe means only.
@@ -224,8 +96,7 @@ fn watch_directory(directory: &Path) -> io::Result<mpsc::Receiver<()>> {
 /// is refused leaves the plan before it in force.
 ///
 /// # Errors
-/// When the directory cannot be watched, or no longer; it does not return otherwise. What is wrong with the file itself is reported as a
-/// refusal.
+/// When the directory cannot be watched, or no longer; it does not return otherwise. What is wrong with the file itself is reported as a refusal.
 pub async fn run(path: &Path, node: &str, mut sender: PlanSender) -> Result<(), FileError> {
     let failed = |source: io::Error| FileError::Read {
         path: path.to_owned(),
@@ -236,16 +107,18 @@ pub async fn run(path: &Path, node: &str, mut sender: PlanSender) -> Result<(), 
         _ => Path::new("."),
     };
     let mut changes = watch_directory(directory).map_err(failed)?;
+    let mut reader = Reader::default();
     let mut last = None;
     for load in 1.. {
         let text = std::fs::read_to_string(path).map_err(failed);
-        let unchanged = text.as_ref().is_ok_and(|text| last.as_ref() == Some(text));
-        if !unchanged {
-            match text.and_then(|text| {
-                let bundle = parse(&text, node, load);
-                last = Some(text);
-                bundle
-            }) {
+        let version = text
+            .as_ref()
+            .ok()
+            .map(|text| <[u8; 32]>::from(Sha256::digest(text)));
+        // Most notices are of writes to other files.
+        if version.is_none() || version != last {
+            last = version;
+            match text.and_then(|text| reader.read(&text, node, load)) {
                 Ok(bundle) => sender.publish(bundle).await,
                 Err(FileError::Refused(refusal)) => sender.refuse(refusal),
                 Err(error) => sender.refuse(Refusal {
