@@ -27,6 +27,7 @@ pub mod plan_slice;
 pub mod real_server;
 pub mod revision;
 pub mod scheduler;
+pub mod track;
 pub mod virtual_service;
 pub mod vrrp;
 
@@ -56,6 +57,7 @@ pub use real_server::{
     RealServerStatus, RpFilter, TunnelReceiver,
 };
 pub use scheduler::{Scheduler, SchedulerFlag, SchedulerName};
+pub use track::{FileState, Track, TrackedFile, TrackedPing, TrackedVirtualServices};
 pub use virtual_service::{
     BackendCount, DirectorPairRef, Fallback, Quorum, UnhealthyBackend, VirtualService,
     VirtualServiceSpec, VirtualServiceStatus,

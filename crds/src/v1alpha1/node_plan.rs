@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AddressFamily, AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, SyncGroup,
-    Sysctls, Timeouts, TunnelType, UnhealthyBackend, Vrrp, format,
+    Sysctls, Timeouts, Track, TunnelType, UnhealthyBackend, Vrrp, format,
 };
 
 /// Version of the plan's format that this crate writes and reads.
@@ -34,6 +34,18 @@ pub struct InstancePlan {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
+    /// Addresses of the other directors, from which they send and to which this one sends when
+    /// `vrrp.transport` is `Unicast`, at most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::LinkAddress>", length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub peers: Vec<String>,
+    /// What changes this director's priority, those of the whole pair included, at most 64, key
+    /// `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub track: Vec<Track>,
 }
 
 /// What a director does. The services come from the pair's `PlanSlice`s.

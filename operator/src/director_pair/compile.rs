@@ -40,6 +40,8 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
                 .unwrap_or(1),
             interface: instance.interface.as_ref().unwrap_or(interface).clone(),
             addresses: instance.addresses.clone(),
+            peers: Vec::new(),
+            track: Vec::new(),
         })
         .collect();
     DirectorRole {

@@ -1,0 +1,95 @@
+//! What a director watches beside its peers: things whose failure makes it a worse director, or none.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::format;
+
+/// An address that must answer ICMP echo requests, one each second.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedPing {
+    /// The address, usually the gateway's.
+    #[schemars(with = "format::HostAddress")]
+    pub address: String,
+}
+
+/// The virtual services whose VIPs move with the instance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedVirtualServices {
+    /// How many of them in 100 must be served on this director: with their quorum, by the checks that
+    /// it makes itself. 1 to 100.
+    #[schemars(range(min = 1, max = 100))]
+    pub minimum_ready_percent: i32,
+}
+
+/// Which state of a file is as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum FileState {
+    /// There is no such file: making it takes the director out.
+    #[default]
+    Absent,
+    /// The file exists: removing it takes the director out.
+    Present,
+}
+
+/// A file by which a program or a person on the node says whether it is fit to be Active.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedFile {
+    /// Name of the file in the directory `track` of the agent's state directory, on the node usually
+    /// `/var/lib/lvs-operator/track`.
+    #[schemars(with = "format::EntryName")]
+    pub name: String,
+    /// Which state is as it should be.
+    #[serde(default)]
+    pub expected: FileState,
+}
+
+/// One thing that is watched, exactly one of `interface`, `ping`, `virtualServices` and `file`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new(
+    "[has(self.interface), has(self.ping), has(self.virtualServices), has(self.file)].exists_one(given, given)"
+).message(
+    "exactly one of interface, ping, virtualServices and file is required: give each thing to watch \
+     its own entry"
+))]
+pub struct Track {
+    /// Name, unique among those of the instance.
+    #[schemars(with = "format::EntryName")]
+    pub name: String,
+    /// What it does to the priority, -253 to 253. 0: while it fails, the instance is in state `Fault`
+    /// and another director is Active. Above 0: added while it is as it should be. Below 0: taken off
+    /// while it fails.
+    #[serde(default)]
+    #[schemars(range(min = -253, max = 253))]
+    pub weight: i32,
+    /// Looks in a row that must succeed until what failed counts as well again, 1 to 100.
+    #[serde(default = "default_looks")]
+    #[schemars(range(min = 1, max = 100))]
+    pub rise: i32,
+    /// Looks in a row that must fail until it counts as failed, 1 to 100.
+    #[serde(default = "default_looks")]
+    #[schemars(range(min = 1, max = 100))]
+    pub fall: i32,
+    /// Network interface that must exist, be up and have a carrier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::InterfaceName>")]
+    pub interface: Option<String>,
+    /// Address that must answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping: Option<TrackedPing>,
+    /// Virtual services that must be served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_services: Option<TrackedVirtualServices>,
+    /// File that must exist, or must not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<TrackedFile>,
+}
+
+fn default_looks() -> i32 {
+    3
+}
