@@ -166,6 +166,23 @@ fn agents_are_not_privileged() {
 }
 
 #[test]
+fn realtime_priority_brings_directors_the_capabilities_that_it_needs() {
+    let objects = render(&["agent.vrrp.realtimePriority=10"]);
+    let of = |key| {
+        let container = &agent_template(&objects, key)["spec"]["containers"][0];
+        let capabilities = strings(&container["securityContext"]["capabilities"]["add"]);
+        (capabilities, strings(&container["args"]))
+    };
+    let (capabilities, arguments) = of("director.yaml");
+    let all = set(["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK"]);
+    assert_eq!(capabilities, all);
+    assert!(arguments.contains("--vrrp-realtime-priority=10"));
+    let (capabilities, arguments) = of("real-server.yaml");
+    assert_eq!(capabilities, set(["NET_ADMIN", "NET_RAW"]));
+    assert!(arguments.contains("--vrrp-realtime-priority=0"));
+}
+
+#[test]
 fn operator_runs_unprivileged_with_a_disruption_budget() {
     let objects = render(&[]);
     let spec = &find(&objects, "Deployment", "lvs-operator")["spec"];
@@ -225,6 +242,7 @@ fn unknown_and_wrong_values_are_refused() {
         ("agent.statistics.level=Everything", "level"),
         ("agent.statistics.maximumSeries=-1", "maximumSeries"),
         ("agent.statistics.labels=all", "labels"),
+        ("agent.vrrp.realtimePriority=100", "realtimePriority"),
         ("images.pullPolicy=Sometimes", "pullPolicy"),
         ("colour=red", "colour"),
     ] {

@@ -41,6 +41,11 @@ pub struct Args {
     #[arg(long, env = "STATISTICS_MAXIMUM_SERIES", default_value_t = 10_000)]
     pub statistics_maximum_series: u32,
 
+    /// Real-time priority (`SCHED_FIFO`, 1 to 99) of the thread that runs VRRP, with the agent's memory locked, where the
+    /// system allows that: `CAP_SYS_NICE` and `CAP_IPC_LOCK`. 0 asks for neither.
+    #[arg(long, env = "VRRP_REALTIME_PRIORITY", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=99))]
+    pub vrrp_realtime_priority: u8,
+
     /// Format of the log on standard error.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

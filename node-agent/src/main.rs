@@ -91,7 +91,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     let _lock = AgentLock::acquire(&args.state_dir)?;
     let (store, from_disk) = Store::open(&args.state_dir)?;
     let (vrrp, vrrp_events) =
-        VrrpHandle::start().context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
+        VrrpHandle::start(args.vrrp_realtime_priority).context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

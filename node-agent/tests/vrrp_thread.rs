@@ -92,7 +92,7 @@ impl Host {
     }
 
     fn start(&self) -> Director {
-        let (handle, events) = self.run(|| VrrpHandle::start().expect("sockets"));
+        let (handle, events) = self.run(|| VrrpHandle::start(0).expect("sockets"));
         Director { handle, events }
     }
 

@@ -25,6 +25,8 @@ Pod template of an agent, the same for both roles but for the names: call with
 The operator schedules it; see operator/src/agents.rs.
 */}}
 {{- define "lvs-operator.agentTemplate" -}}
+{{- /* Real servers run no VRRP. */}}
+{{- $realtimePriority := ternary .root.Values.agent.vrrp.realtimePriority 0 (eq .component "director-agent") }}
 metadata:
   labels:
     app.kubernetes.io/name: lvs-operator
@@ -62,6 +64,7 @@ spec:
         - --admin-address=127.0.0.1:{{ .root.Values.agent.adminPort }}
         - --statistics-level={{ .root.Values.agent.statistics.level }}
         - --statistics-maximum-series={{ int64 .root.Values.agent.statistics.maximumSeries }}
+        - --vrrp-realtime-priority={{ int64 $realtimePriority }}
       env:
         - name: NODE_NAME
           valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
@@ -74,7 +77,15 @@ spec:
       securityContext:
         allowPrivilegeEscalation: false
         readOnlyRootFilesystem: true
-        capabilities: {drop: [ALL], add: [NET_ADMIN, NET_RAW]}
+        capabilities:
+          drop: [ALL]
+          add:
+            - NET_ADMIN
+            - NET_RAW
+          {{- if $realtimePriority }}
+            - SYS_NICE
+            - IPC_LOCK
+          {{- end }}
       livenessProbe:
         httpGet: {host: 127.0.0.1, port: {{ .root.Values.agent.adminPort }}, path: /healthz}
         periodSeconds: 10

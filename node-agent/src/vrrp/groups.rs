@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use lvs_vrrp::group::{self, Standing};
-use lvs_vrrp::{Input, Monotonic};
+use lvs_vrrp::Monotonic;
 
 use super::member::Member;
 use super::shell::Shell;
@@ -38,11 +38,6 @@ impl Groups {
         for group in &self.0 {
             let standings = standings(group, members);
             let inputs = group::settle(&standings, now);
-            if inputs.iter().any(|(_, input)| *input == Input::TakeOver)
-                && let Some(due) = group::next_deadline(&standings).filter(|due| *due <= now)
-            {
-                shell.metrics.late(now.saturating_since(due));
-            }
             for (place, input) in inputs {
                 let member = group.get(place).and_then(|place| members.get_mut(*place));
                 if let Some(member) = member {

@@ -13,6 +13,7 @@ use lvs_vrrp::{
 
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
+use super::clock::clock;
 use super::plan::{Family, RouterPlan};
 use super::refresh::Refresh;
 use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
@@ -449,10 +450,18 @@ impl Member {
     }
 
     fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
+        let due = self.router.advertisement_due();
         let mut has_advertised = false;
         for output in self.router.handle(input, now) {
-            has_advertised |= matches!(output, Output::SendAdvertisement { .. });
+            let is_advertisement = matches!(output, Output::SendAdvertisement { .. });
             self.perform(output, shell);
+            if is_advertisement
+                && !has_advertised
+                && let Some(due) = due.filter(|due| *due <= now)
+            {
+                shell.metrics.advertised_late(clock().saturating_since(due));
+            }
+            has_advertised |= is_advertisement;
         }
         if self.router.role() != Role::Active {
             self.refresh.end();

@@ -10,8 +10,8 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
 /// Upper bounds of the lateness buckets, in microseconds.
-const LATENESS_MICROSECONDS: [u64; 10] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000,
+const LATENESS_MICROSECONDS: [u64; 12] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
 ];
 
 /// A counter.
@@ -36,6 +36,23 @@ impl Counter {
     }
 }
 
+/// A value that is set.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets the value.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What the VRRP thread counts.
 #[derive(Debug, Default)]
 pub struct VrrpMetrics {
@@ -53,6 +70,10 @@ pub struct VrrpMetrics {
     pub vips_restored: Counter,
     /// Events that were not passed on because the reader was too slow.
     pub events_lost: Counter,
+    /// Priority on `SCHED_FIFO`; 0 on the ordinary scheduler.
+    pub realtime_priority: Gauge,
+    /// 1 if the memory of the agent is locked.
+    pub memory_locked: Gauge,
     rejected: [Counter; RejectReason::ALL.len()],
     lateness: [Counter; LATENESS_MICROSECONDS.len() + 1],
     lateness_microseconds: Counter,
@@ -67,8 +88,8 @@ impl VrrpMetrics {
         }
     }
 
-    /// Counts a timer that was served `late` after it was due.
-    pub fn late(&self, late: Duration) {
+    /// Counts an advertisement that left `late` after it was due.
+    pub fn advertised_late(&self, late: Duration) {
         let microseconds = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
         let bucket = LATENESS_MICROSECONDS.partition_point(|bound| *bound < microseconds);
         if let Some(counter) = self.lateness.get(bucket) {
@@ -122,6 +143,23 @@ impl Collector for VrrpMetrics {
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
         }
+        let gauges: [(&str, &str, &Gauge); 2] = [
+            (
+                "lvs_agent_vrrp_realtime_priority",
+                "Real-time priority of the VRRP thread, 0 for none",
+                &self.realtime_priority,
+            ),
+            (
+                "lvs_agent_vrrp_memory_locked",
+                "Whether the memory of the agent is locked",
+                &self.memory_locked,
+            ),
+        ];
+        for (name, help, gauge) in gauges {
+            encoder
+                .encode_descriptor(name, help, None, MetricType::Gauge)?
+                .encode_gauge(&i64::try_from(gauge.get()).unwrap_or(i64::MAX))?;
+        }
         let mut rejected = encoder.encode_descriptor(
             "lvs_agent_vrrp_packets_rejected",
             "Packets discarded, by reason",
@@ -151,8 +189,8 @@ impl VrrpMetrics {
         let count = buckets.iter().map(|(_, count)| count).sum();
         encoder
             .encode_descriptor(
-                "lvs_agent_vrrp_timer_lateness_seconds",
-                "How late the VRRP thread served its timers",
+                "lvs_agent_vrrp_advertisement_lateness_seconds",
+                "How late advertisements left, against the time that they were due",
                 None,
                 MetricType::Histogram,
             )?
@@ -176,7 +214,7 @@ mod tests {
         let metrics = VrrpMetrics::default();
         metrics.reject(RejectReason::Checksum);
         for microseconds in [50, 100, 101, 2_000_000] {
-            metrics.late(Duration::from_micros(microseconds));
+            metrics.advertised_late(Duration::from_micros(microseconds));
         }
         let mut registry = Registry::default();
         registry.register_collector(Box::new(metrics));
@@ -185,10 +223,10 @@ mod tests {
         for line in [
             "lvs_agent_vrrp_packets_rejected_total{reason=\"checksum\"} 1",
             "lvs_agent_vrrp_packets_rejected_total{reason=\"ttl\"} 0",
-            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"0.0001\"} 2",
-            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"0.00025\"} 3",
-            "lvs_agent_vrrp_timer_lateness_seconds_bucket{le=\"+Inf\"} 4",
-            "lvs_agent_vrrp_timer_lateness_seconds_count 4",
+            "lvs_agent_vrrp_advertisement_lateness_seconds_bucket{le=\"0.0001\"} 2",
+            "lvs_agent_vrrp_advertisement_lateness_seconds_bucket{le=\"0.00025\"} 3",
+            "lvs_agent_vrrp_advertisement_lateness_seconds_bucket{le=\"+Inf\"} 4",
+            "lvs_agent_vrrp_advertisement_lateness_seconds_count 4",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

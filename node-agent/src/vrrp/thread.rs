@@ -327,8 +327,7 @@ impl VrrpThread {
         } = self;
         let mut shell = shell(links, netlink, packets);
         for member in members {
-            if let Some(due) = member.next_deadline().filter(|due| *due <= now) {
-                shell.metrics.late(now.saturating_since(due));
+            if member.next_deadline().is_some_and(|due| due <= now) {
                 member.tick(now, &mut shell);
             }
         }

@@ -129,6 +129,17 @@ impl Router {
         }
     }
 
+    /// When its next advertisement is due: the regular one of an Active Router, or the first of a
+    /// Backup that goes on hearing nothing. Those that answer an input are due at once.
+    #[must_use]
+    pub fn advertisement_due(&self) -> Option<Monotonic> {
+        match self.state {
+            State::Initialize => None,
+            State::Backup(_) => self.next_deadline(),
+            State::Active { advertise_at, .. } => advertise_at,
+        }
+    }
+
     /// Takes in what happened at `now` and answers with what to do, in order.
     pub fn handle(&mut self, input: Input, now: Monotonic) -> Vec<Output> {
         let mut outputs = Vec::new();
