@@ -1,6 +1,6 @@
 //! Where plans come from: the cluster ([`cluster`]) or a file ([`mod@file`]); at first, the disk.
 //!
-//! A source hands on whole plans only, each kept on disk before it is carried out, and never takes
+//! A source hands on whole plans only, each kept on disk while it is carried out, and never takes
 //! one back: an API server that is unreachable, or that has lost a plan, changes nothing.
 
 pub mod cluster;
@@ -57,20 +57,20 @@ pub fn channel(mut store: Store, from_disk: Option<PlanBundle>) -> (PlanSender, 
 }
 
 impl PlanSender {
-    /// Keeps `bundle` on disk and hands it on, unless it is the one that is carried out already.
-    /// What cannot be kept is carried out all the same.
-    pub async fn publish(&mut self, bundle: PlanBundle) {
+    /// Hands `bundle` on and keeps it on disk, unless it is the one that is carried out already. The
+    /// disk is not waited for: what a power loss takes back, the source has still.
+    pub fn publish(&self, bundle: PlanBundle) {
         self.refusal
             .send_if_modified(|refusal| refusal.take().is_some());
         if self.bundle.borrow().as_deref() == Some(&bundle) {
             return;
         }
         let bundle = Arc::new(bundle);
+        self.bundle.send_replace(Some(Arc::clone(&bundle)));
         // A restart knows no earlier plan that would make good for missing slices.
-        if bundle.has_its_slices() && !self.store.keep(Arc::clone(&bundle)).await {
-            tracing::warn!("the disk has not kept the plan yet; it is carried out all the same");
+        if bundle.has_its_slices() {
+            self.store.submit(bundle);
         }
-        self.bundle.send_replace(Some(bundle));
     }
 
     /// Says that a plan is not carried out. The plan before it stays.

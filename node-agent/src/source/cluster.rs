@@ -65,7 +65,7 @@ impl Follower {
                 }
             }
             if let Some(bundle) = self.objects.bundle() {
-                self.sender.publish(bundle).await;
+                self.sender.publish(bundle);
             }
             if let Some(refusal) = self.objects.refusal() {
                 self.sender.refuse(refusal.clone());

@@ -97,7 +97,7 @@ fn watch_directory(directory: &Path) -> io::Result<mpsc::Receiver<()>> {
 ///
 /// # Errors
 /// When the directory cannot be watched, or no longer; it does not return otherwise. What is wrong with the file itself is reported as a refusal.
-pub async fn run(path: &Path, node: &str, mut sender: PlanSender) -> Result<(), FileError> {
+pub async fn run(path: &Path, node: &str, sender: PlanSender) -> Result<(), FileError> {
     let failed = |source: io::Error| FileError::Read {
         path: path.to_owned(),
         source,
@@ -119,7 +119,7 @@ pub async fn run(path: &Path, node: &str, mut sender: PlanSender) -> Result<(), 
         if version.is_none() || version != last {
             last = version;
             match text.and_then(|text| reader.read(&text, node, load)) {
-                Ok(bundle) => sender.publish(bundle).await,
+                Ok(bundle) => sender.publish(bundle),
                 Err(FileError::Refused(refusal)) => sender.refuse(refusal),
                 Err(error) => sender.refuse(Refusal {
                     object: path.display().to_string(),

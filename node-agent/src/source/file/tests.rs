@@ -47,7 +47,18 @@ async fn a_changed_file_is_handed_on_and_a_wrong_one_is_not() {
         .as_ref()
         .map(|bundle| bundle.name.clone());
     assert_eq!(kept.as_deref(), Some("lb-1"));
-    let (_, on_disk) = Store::open(&directory.path().join("state")).expect("the store");
-    assert_eq!(on_disk.map(|bundle| bundle.name).as_deref(), Some("lb-1"));
+    let on_disk = async {
+        loop {
+            let (_, on_disk) = Store::open(&directory.path().join("state")).expect("the store");
+            if let Some(bundle) = on_disk {
+                return bundle.name;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let on_disk = tokio::time::timeout(patience, on_disk)
+        .await
+        .expect("in time");
+    assert_eq!(on_disk, "lb-1");
     task.abort();
 }
