@@ -22,7 +22,7 @@ use lvs_node_agent::vrrp::{
 };
 use lvs_vrrp::{
     Centiseconds, ChecksumConvention, Config, GratuitousAnnouncements, LowerPriorityAdvertisement,
-    Preemption, Version,
+    Preemption, Transport, Version,
 };
 use nix::sched::{CloneFlags, unshare};
 use tokio::runtime::{Builder, Runtime};
@@ -161,6 +161,7 @@ fn config(own_address: IpAddr, vip: &str, priority: u8) -> Config {
         preemption: Preemption::Never,
         preempt_delay: Duration::ZERO,
         authentication: None,
+        transport: Transport::Multicast,
         checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![vip.parse().expect("an address")],
         gratuitous: GratuitousAnnouncements::default(),

@@ -11,8 +11,9 @@ use lvs_crds::v1alpha1::{
 };
 use lvs_ipvs::ServiceKey;
 use lvs_vrrp::{
-    Centiseconds, CheckedConfig, ChecksumConvention, Config, GratuitousAnnouncements,
-    LowerPriorityAdvertisement, Preemption, SimplePassword, Version,
+    Authentication, Centiseconds, CheckedConfig, ChecksumConvention, Config,
+    GratuitousAnnouncements, LowerPriorityAdvertisement, Preemption, SimplePassword, Transport,
+    Version,
 };
 
 use super::Problem;
@@ -332,7 +333,8 @@ fn config(
             PreemptionMode::Immediate => Preemption::Immediate,
         },
         preempt_delay: seconds(vrrp.preemption.delay_seconds),
-        authentication,
+        authentication: authentication.map(Authentication::Simple),
+        transport: Transport::Multicast,
         checksum: match vrrp.checksum {
             Checksum::RFC9568 => ChecksumConvention::Rfc9568,
             Checksum::PseudoHeader => ChecksumConvention::PseudoHeader,

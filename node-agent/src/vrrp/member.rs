@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::group::Standing;
-use lvs_vrrp::{
-    Advertisement, Input, Monotonic, Output, Role, Router, active_down_interval, announcement,
-};
+use lvs_vrrp::ip::IpHeader;
+use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interval, announcement};
 
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
-use super::clock::clock;
+use super::clock::{clock, time_of_day};
 use super::plan::{Family, RouterPlan};
 use super::refresh::Refresh;
 use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
@@ -36,6 +35,7 @@ enum Life {
 pub(super) struct Member {
     plan: RouterPlan,
     router: Router,
+    wire: Wire,
     socket: Option<AdvertisementSocket>,
     port: Option<Port>,
     /// Why there is no socket.
@@ -81,6 +81,7 @@ impl Member {
     ) -> Self {
         let mut member = Self {
             router: Router::new(plan.config.clone()),
+            wire: Wire::new(plan.config.clone()),
             plan,
             socket: None,
             port: None,
@@ -145,6 +146,7 @@ impl Member {
         self.plan = plan;
         self.changed = true;
         self.refresh.outdate();
+        self.wire.reconfigure(self.plan.config.clone());
         let config = Box::new(self.plan.config.clone());
         self.input(Input::Reconfigure(config), now, shell);
         if prefixes && self.router.role() == Role::Active {
@@ -179,11 +181,6 @@ impl Member {
     /// Index of the interface.
     pub(super) fn interface_index(&self) -> u32 {
         self.plan.interface_index
-    }
-
-    /// Virtual router id.
-    pub(super) fn virtual_router_id(&self) -> u8 {
-        self.plan.config.virtual_router_id
     }
 
     /// The socket, while the interface runs.
@@ -312,19 +309,26 @@ impl Member {
         }
     }
 
-    /// An advertisement with this router's VRID arrived.
+    /// A packet arrived; every socket gets those of all VRIDs on its interface.
     pub(super) fn received(
         &mut self,
-        source: IpAddr,
-        advertisement: Advertisement,
+        header: &IpHeader,
+        payload: &[u8],
         now: Monotonic,
         shell: &mut Shell<'_>,
     ) {
-        let input = Input::Received {
-            source,
-            advertisement,
-        };
-        self.input(input, now, shell);
+        match self.wire.decode(header, payload, time_of_day()) {
+            Ok(None) => {}
+            Ok(Some(advertisement)) => {
+                shell.metrics.advertisements_received.increment();
+                let input = Input::Received {
+                    source: header.source,
+                    advertisement,
+                };
+                self.input(input, now, shell);
+            }
+            Err(reason) => shell.metrics.reject(reason),
+        }
     }
 
     /// The interface works, or does not any more.
@@ -474,7 +478,13 @@ impl Member {
     fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
         let mut told = Vec::new();
         match output {
-            Output::SendAdvertisement { payload, .. } => self.advertise(&payload, shell),
+            Output::SendAdvertisement {
+                destination,
+                advertisement,
+            } => {
+                let payload = self.wire.encode(&advertisement, destination, time_of_day());
+                self.advertise(&payload, shell);
+            }
             Output::AddVips(addresses) => {
                 self.changed = true;
                 self.refresh.outdate();
@@ -498,9 +508,11 @@ impl Member {
                 });
             }
             Output::Rejected(reason) => shell.metrics.reject(reason),
-            Output::Contested { source, priority } => {
-                told.push(VrrpEventKind::Contested { source, priority });
-            }
+            Output::SplitBrain {
+                peer: source,
+                priority,
+                ..
+            } => told.push(VrrpEventKind::Contested { source, priority }),
             Output::PeerDiffers {
                 source,
                 differences,
@@ -508,6 +520,7 @@ impl Member {
                 source,
                 differences,
             }),
+            Output::SplitHealed { .. } => {}
             Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
             Output::Stopped => self.life = Life::Stopped,
         }

@@ -7,7 +7,6 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use lvs_vrrp::Advertisement;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
@@ -220,16 +219,7 @@ impl VrrpThread {
                     Err(error) if is_interface_error(&error) => break,
                     Err(error) => return Err(error),
                 };
-                match Advertisement::decode(&header, payload) {
-                    // Every socket gets the packets of all VRIDs on its interface.
-                    Ok(advertisement)
-                        if advertisement.virtual_router_id != member.virtual_router_id() => {}
-                    Ok(advertisement) => {
-                        shell.metrics.advertisements_received.increment();
-                        member.received(header.source, advertisement, now, &mut shell);
-                    }
-                    Err(reason) => shell.metrics.reject(reason),
-                }
+                member.received(&header, payload, now, &mut shell);
             }
         }
         Ok(())

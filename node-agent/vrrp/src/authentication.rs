@@ -1,6 +1,28 @@
-//! Simple text authentication of version 2 (RFC 2338 section 5.3.6, kept by RFC 3768 as type 1).
+//! By what advertisements show that they come from a router of this virtual router.
 
 use std::fmt;
+
+use crate::hmac::{AntiReplay, HmacKeys, HmacMode};
+
+/// How advertisements are authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Version 2: a password in clear text (RFC 2338 section 5.3.6, kept by RFC 3768 as type 1).
+    Simple(SimplePassword),
+    /// Both versions: a trailer with an HMAC ([`crate::hmac`]).
+    Hmac(HmacConfig),
+}
+
+/// Authentication by HMAC-SHA256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HmacConfig {
+    /// The keys by their ids, and which of them signs.
+    pub keys: HmacKeys,
+    /// What keeps recorded messages from being sent again.
+    pub anti_replay: AntiReplay,
+    /// Whether messages are signed, and whether those without a trailer are accepted.
+    pub mode: HmacMode,
+}
 
 /// The eight bytes of authentication data that every advertisement carries in clear text.
 ///

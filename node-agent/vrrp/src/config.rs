@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 use std::time::Duration;
 
-use crate::authentication::SimplePassword;
+use crate::authentication::Authentication;
 use crate::checksum::ChecksumConvention;
 use crate::interval::{Centiseconds, active_down_interval};
-use crate::packet::{Addresses, MULTICAST_IPV4, MULTICAST_IPV6, Version};
+use crate::packet::{Addresses, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_RELEASE, Version};
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +61,23 @@ impl Default for GratuitousAnnouncements {
     }
 }
 
+/// How advertisements reach the other routers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// To the group of the family (RFC 9568 section 5.1).
+    #[default]
+    Multicast,
+    /// To each peer by itself, on networks that carry no multicast. Nobody else is listened to.
+    Unicast {
+        /// Addresses that the other routers send from, at least one, of the family of
+        /// [`Config::own_address`].
+        peers: Vec<IpAddr>,
+        /// Least TTL or Hop Limit of what is received: 255 accepts nothing that a router forwarded,
+        /// 255 - n nothing that more than n did.
+        minimum_ttl: u8,
+    },
+}
+
 /// Configuration of one virtual router on one interface; [`Config::check`] makes it usable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -68,10 +85,11 @@ pub struct Config {
     pub virtual_router_id: u8,
     /// Protocol version, the same on all routers of the VRID.
     pub version: Version,
-    /// Priority, 1 to 254; the highest is preferred.
+    /// Priority, 1 to 254; the highest is preferred. 255 is the owner of the addresses, which is
+    /// Active from its start on and always preempts.
     pub priority: u8,
     /// Primary address of the interface: source of advertisements and tie-breaker between equal
-    /// priorities. For IPv6 link-local. Its family is the virtual router's.
+    /// priorities. For IPv6 link-local, unless peers are unicast. Its family is the virtual router's.
     pub own_address: IpAddr,
     /// Time between advertisements: version 3 10 ms to 40.95 s, version 2 whole seconds up to 255.
     pub advertisement_interval: Centiseconds,
@@ -82,8 +100,10 @@ pub struct Config {
     /// Time from start (or the interface's return, or the end of a drain) during which an Active
     /// Router of lower priority is left alone in spite of [`Preemption::Immediate`].
     pub preempt_delay: Duration,
-    /// Version 2: simple text password.
-    pub authentication: Option<SimplePassword>,
+    /// How advertisements are authenticated, if they are.
+    pub authentication: Option<Authentication>,
+    /// How advertisements reach the other routers.
+    pub transport: Transport,
     /// Version 3 over IPv4: which checksum is sent; either is accepted.
     pub checksum: ChecksumConvention,
     /// Virtual addresses, at least one, all of the family of [`Config::own_address`]. Those beyond
@@ -103,14 +123,17 @@ pub enum ConfigError {
     /// VRID 0.
     #[error("virtual router ID 0: must be 1 to 255")]
     VirtualRouterId,
-    /// Priority 0 or 255.
-    #[error("priority {0}: must be 1 to 254; 0 and 255 have a meaning of their own")]
-    Priority(u8),
+    /// Priority 0.
+    #[error("priority 0: must be 1 to 254, or 255 for the owner of the addresses")]
+    Priority,
     /// Version 2 over IPv6.
     #[error("own address {0}: version 2 is IPv4 only; use version 3")]
     VersionFamily(IpAddr),
     /// An own address that advertisements cannot come from.
-    #[error("own address {0}: must be a unicast address, for IPv6 a link-local one")]
+    #[error(
+        "own address {0}: must be a unicast address, for IPv6 a link-local one unless peers are \
+         unicast"
+    )]
     OwnAddress(IpAddr),
     /// An interval that version 3 cannot carry.
     #[error("advertisement interval {0}: version 3 takes 10 ms to 40950 ms")]
@@ -124,6 +147,18 @@ pub enum ConfigError {
     /// A password with version 3.
     #[error("simple authentication: version 3 has none; use version 2 or remove the password")]
     AuthenticationVersion,
+    /// Unicast without anybody to send to.
+    #[error("unicast peers: none given; name the other routers' addresses or use multicast")]
+    NoPeers,
+    /// A peer that cannot be one.
+    #[error(
+        "unicast peer {0}: must be a unicast address of the own address's family and another than \
+         the own address"
+    )]
+    Peer(IpAddr),
+    /// A peer that stands in the list twice.
+    #[error("unicast peer {0}: given twice")]
+    DuplicatePeer(IpAddr),
     /// No virtual address.
     #[error("virtual addresses: none given; a virtual router needs at least one")]
     NoAddresses,
@@ -150,20 +185,23 @@ impl Config {
         if self.virtual_router_id == 0 {
             return Err(ConfigError::VirtualRouterId);
         }
-        if matches!(self.priority, 0 | 255) {
-            return Err(ConfigError::Priority(self.priority));
+        if self.priority == PRIORITY_RELEASE {
+            return Err(ConfigError::Priority);
         }
         self.check_own_address()?;
         self.check_interval()?;
         if self.down_advertisements < 2 {
             return Err(ConfigError::DownAdvertisements(self.down_advertisements));
         }
-        if self.version == Version::V3 && self.authentication.is_some() {
+        if self.version == Version::V3
+            && matches!(self.authentication, Some(Authentication::Simple(_)))
+        {
             return Err(ConfigError::AuthenticationVersion);
         }
         if self.gratuitous.count == 0 {
             return Err(ConfigError::GratuitousCount);
         }
+        self.check_peers()?;
         self.check_virtual_addresses()?;
         Ok(CheckedConfig(self))
     }
@@ -174,7 +212,10 @@ impl Config {
         }
         let usable = match self.own_address {
             IpAddr::V4(address) => is_unicast(address.into()),
-            IpAddr::V6(address) => address.is_unicast_link_local(),
+            IpAddr::V6(address) => match self.transport {
+                Transport::Multicast => address.is_unicast_link_local(),
+                Transport::Unicast { .. } => is_unicast(address.into()),
+            },
         };
         if usable {
             Ok(())
@@ -200,16 +241,39 @@ impl Config {
         }
     }
 
+    fn check_peers(&self) -> Result<(), ConfigError> {
+        let Transport::Unicast { peers, .. } = &self.transport else {
+            return Ok(());
+        };
+        if peers.is_empty() {
+            return Err(ConfigError::NoPeers);
+        }
+        let mut seen = HashSet::new();
+        for &peer in peers {
+            if !self.is_another(peer) {
+                return Err(ConfigError::Peer(peer));
+            }
+            if !seen.insert(peer) {
+                return Err(ConfigError::DuplicatePeer(peer));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `address` is a unicast address of this router's family, and not its own.
+    fn is_another(&self, address: IpAddr) -> bool {
+        address.is_ipv6() == self.own_address.is_ipv6()
+            && is_unicast(address)
+            && address != self.own_address
+    }
+
     fn check_virtual_addresses(&self) -> Result<(), ConfigError> {
         if self.virtual_addresses.is_empty() {
             return Err(ConfigError::NoAddresses);
         }
         let mut seen = HashSet::new();
         for &address in &self.virtual_addresses {
-            if address.is_ipv6() != self.own_address.is_ipv6()
-                || !is_unicast(address)
-                || address == self.own_address
-            {
+            if !self.is_another(address) {
                 return Err(ConfigError::Address(address));
             }
             if !seen.insert(address) {
@@ -238,12 +302,13 @@ impl Deref for CheckedConfig {
 }
 
 impl CheckedConfig {
-    /// The multicast group of the virtual router's family: where advertisements go.
+    /// Where advertisements go: the multicast group of the virtual router's family, or its peers.
     #[must_use]
-    pub const fn group(&self) -> IpAddr {
-        match self.0.own_address {
-            IpAddr::V4(_) => IpAddr::V4(MULTICAST_IPV4),
-            IpAddr::V6(_) => IpAddr::V6(MULTICAST_IPV6),
+    pub fn destinations(&self) -> Vec<IpAddr> {
+        match (&self.0.transport, self.0.own_address) {
+            (Transport::Multicast, IpAddr::V4(_)) => vec![MULTICAST_IPV4.into()],
+            (Transport::Multicast, IpAddr::V6(_)) => vec![MULTICAST_IPV6.into()],
+            (Transport::Unicast { peers, .. }, _) => peers.clone(),
         }
     }
 
@@ -298,5 +363,6 @@ impl CheckedConfig {
             || self.0.advertisement_interval != other.0.advertisement_interval
             || self.0.down_advertisements != other.0.down_advertisements
             || self.0.authentication != other.0.authentication
+            || self.0.transport != other.0.transport
     }
 }

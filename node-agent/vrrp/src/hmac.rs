@@ -171,16 +171,6 @@ pub enum HmacRejection {
 }
 
 impl HmacRejection {
-    /// Every reason, for metrics that exist before the first packet.
-    pub const ALL: [Self; 6] = [
-        Self::Missing,
-        Self::Malformed,
-        Self::Stale,
-        Self::Key,
-        Self::Digest,
-        Self::Replay,
-    ];
-
     /// The reason as the value of a metric's label.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -5,9 +5,15 @@
 //! does that and decides nothing:
 //!
 //! ```text
-//! raw socket ── ip::split_ipv4 ── Advertisement::decode ──► Router::handle(Received) ──► outputs
-//! timer at Router::next_deadline ─────────────────────────► Router::handle(Tick) ──────► outputs
+//! raw socket ── ip::split_ipv4 ── Wire::decode ──► Router::handle(Received) ──► outputs
+//! timer at Router::next_deadline ────────────────► Router::handle(Tick) ──────► outputs
+//!                                 Output::SendAdvertisement ── Wire::encode ──► raw socket
 //! ```
+//!
+//! [`Wire`] stands between bytes and the router: it knows the transport (multicast, or unicast peers
+//! and their least TTL) and the keys of an HMAC. Each [`Output::SendAdvertisement`] is encoded anew,
+//! for its destination is part of the checksum and an HMAC's number is used once; time of day is
+//! handed in beside it. A simple password is part of the advertisement, and the router compares it.
 //!
 //! One [`Router`] is one virtual router (a VRID of one address family) on one interface. The shell
 //! performs its [`Output`]s in the order in which they stand; that order is part of the contract.
@@ -22,8 +28,12 @@
 //!   its last advertisement may go on as Active ([`Input::StartActive`]): no Backup can have taken
 //!   over yet.
 //! - *Sync groups*: routers that are Active together or not at all ([`group`]).
-//! - *Authentication by HMAC-SHA256* in a trailer that keepalived 2.4 understands ([`hmac`]); the
-//!   [`Router`] does not use it yet.
+//! - *Authentication by HMAC-SHA256* in a trailer that keepalived 2.4 understands ([`hmac`]).
+//! - *Tracking*: what else is wrong or right with the router's machine raises or lowers its priority,
+//!   or keeps it from being Active at all ([`Input::Priority`]).
+//! - *Stalls*: an Active Router that was itself stopped for so long that a Backup may have taken over
+//!   steps back before it says a word.
+//! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.
 
@@ -39,12 +49,13 @@ mod packet;
 mod reject;
 mod router;
 mod time;
+mod wire;
 
-pub use authentication::{PasswordError, SimplePassword};
+pub use authentication::{Authentication, HmacConfig, PasswordError, SimplePassword};
 pub use checksum::ChecksumConvention;
 pub use config::{
     CheckedConfig, Config, ConfigError, GratuitousAnnouncements, LowerPriorityAdvertisement,
-    Preemption,
+    Preemption, Transport,
 };
 pub use group::GroupOrder;
 pub use interval::{Centiseconds, active_down_interval, skew_time};
@@ -53,5 +64,6 @@ pub use packet::{
     PRIORITY_RELEASE, Version,
 };
 pub use reject::RejectReason;
-pub use router::{Differences, Input, Output, Role, RoleReason, Router};
+pub use router::{Adjustment, Differences, Input, Output, Role, RoleReason, Router};
 pub use time::Monotonic;
+pub use wire::Wire;

@@ -28,11 +28,12 @@ pub const MULTICAST_IPV4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 pub const MULTICAST_IPV6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 /// Priority by which an Active Router says that it gives up its role.
 pub const PRIORITY_RELEASE: u8 = 0;
-/// Priority of a router that owns the virtual addresses; received only, never configured here.
+/// Priority of a router that owns the virtual addresses.
 pub const PRIORITY_OWNER: u8 = 255;
 
 const TYPE_ADVERTISEMENT: u8 = 1;
-const TIME_TO_LIVE: u8 = 255;
+/// TTL or Hop Limit of what no router has forwarded (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
+pub(crate) const TIME_TO_LIVE: u8 = 255;
 const AUTHENTICATION_NONE: u8 = 0;
 const AUTHENTICATION_SIMPLE: u8 = 1;
 
@@ -110,8 +111,42 @@ impl Advertisement {
     /// keeps them from arising.
     #[must_use]
     pub fn encode(&self, source: IpAddr, destination: IpAddr) -> Vec<u8> {
+        self.encode_with_trailer(source, destination, |_| Vec::new())
+    }
+
+    /// The VRRP message and behind it the trailer that `trailer` makes of it; the message that it is
+    /// shown has a checksum of zero.
+    ///
+    /// Over IPv6 the checksum covers the trailer, too: receivers let the kernel verify the payload as
+    /// a whole.
+    pub(crate) fn encode_with_trailer(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        trailer: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Vec<u8> {
+        let mut payload = self.message();
+        let message_bytes = payload.len();
+        payload.extend(trailer(&payload));
+        let covered = match self.addresses {
+            Addresses::V4(_) => payload.get(..message_bytes).unwrap_or(&payload),
+            Addresses::V6(_) => &payload,
+        };
+        let mut sum = InternetChecksum::default().bytes(covered);
+        if self.covers_pseudo_header() {
+            sum = sum.pseudo_header(source, destination, IP_PROTOCOL, covered.len());
+        }
+        let checksum = sum.finish();
+        if let Some(field) = payload.get_mut(6..8) {
+            field.copy_from_slice(&checksum.to_be_bytes());
+        }
+        payload
+    }
+
+    /// The message with a checksum of zero.
+    fn message(&self) -> Vec<u8> {
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
-        let mut message = self.header(count, 0);
+        let mut message = self.header(count);
         match &self.addresses {
             Addresses::V4(addresses) => {
                 for address in addresses.iter().take(usize::from(count)) {
@@ -127,16 +162,20 @@ impl Advertisement {
         if self.version == Version::V2 {
             message.extend(self.authentication.map_or([0; 8], SimplePassword::to_wire));
         }
-        let mut sum = InternetChecksum::default().bytes(&message);
-        if self.covers_pseudo_header() {
-            sum = sum.pseudo_header(source, destination, IP_PROTOCOL, message.len());
-        }
-        let header = self.header(count, sum.finish());
-        message.splice(..header.len(), header);
         message
     }
 
-    fn header(&self, count: u8, checksum: u16) -> Vec<u8> {
+    /// Length of the message in bytes, without a trailer.
+    pub(crate) fn message_bytes(&self) -> usize {
+        let (address_bytes, data_bytes) = match (&self.addresses, self.version) {
+            (Addresses::V4(_), Version::V2) => (4, 8),
+            (Addresses::V4(_), Version::V3) => (4, 0),
+            (Addresses::V6(_), _) => (16, 0),
+        };
+        8 + self.addresses.len() * address_bytes + data_bytes
+    }
+
+    fn header(&self, count: u8) -> Vec<u8> {
         let (version, [fifth, sixth]) = match self.version {
             Version::V2 => {
                 let seconds = u8::try_from(self.interval.count() / 100).unwrap_or(u8::MAX);
@@ -151,7 +190,6 @@ impl Advertisement {
                 (3, interval.count().to_be_bytes())
             }
         };
-        let [high, low] = checksum.to_be_bytes();
         vec![
             version << 4 | TYPE_ADVERTISEMENT,
             self.virtual_router_id,
@@ -159,8 +197,8 @@ impl Advertisement {
             count,
             fifth,
             sixth,
-            high,
-            low,
+            0,
+            0,
         ]
     }
 
@@ -178,7 +216,16 @@ impl Advertisement {
     /// # Errors
     /// The first check that failed.
     pub fn decode(header: &IpHeader, message: &[u8]) -> Result<Self, RejectReason> {
-        check_ip(header)?;
+        Self::decode_from(header, message, TIME_TO_LIVE)
+    }
+
+    /// [`Advertisement::decode`] for a TTL or Hop Limit of `minimum_ttl` or more.
+    pub(crate) fn decode_from(
+        header: &IpHeader,
+        message: &[u8],
+        minimum_ttl: u8,
+    ) -> Result<Self, RejectReason> {
+        check_ip(header, minimum_ttl)?;
         let &[
             version_and_type,
             virtual_router_id,
@@ -250,14 +297,14 @@ impl Advertisement {
     }
 }
 
-fn check_ip(header: &IpHeader) -> Result<(), RejectReason> {
+fn check_ip(header: &IpHeader, minimum_ttl: u8) -> Result<(), RejectReason> {
     let plausible = header.source.is_ipv6() == header.destination.is_ipv6()
         && !header.source.is_unspecified()
         && !header.source.is_multicast();
     if !plausible {
         return Err(RejectReason::Source);
     }
-    if header.time_to_live != TIME_TO_LIVE {
+    if header.time_to_live < minimum_ttl {
         return Err(RejectReason::TimeToLive);
     }
     Ok(())

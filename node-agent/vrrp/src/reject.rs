@@ -1,5 +1,7 @@
 //! Why a received packet did not count.
 
+use crate::hmac::HmacRejection;
+
 /// Why a received packet was discarded; each reason is one value of a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
@@ -15,8 +17,9 @@ pub enum RejectReason {
     /// section 5.1.2.1).
     #[error("source address cannot be an advertising router's")]
     Source,
-    /// TTL or Hop Limit is not 255: the packet came through a router (RFC 9568 section 7.1).
-    #[error("TTL or Hop Limit is not 255")]
+    /// TTL or Hop Limit is not 255: the packet came through a router (RFC 9568 section 7.1). With
+    /// unicast peers it is below the minimum that is configured.
+    #[error("TTL or Hop Limit is not 255, or below the minimum configured")]
     TimeToLive,
     /// Neither version 2 nor 3, version 2 over IPv6, or not the version configured.
     #[error("VRRP version is not the one configured")]
@@ -48,11 +51,17 @@ pub enum RejectReason {
     /// The packet bears this router's own address: looped back, or the address is in use twice.
     #[error("source address is this router's own")]
     OwnSource,
+    /// Unicast: the sender is none of the peers.
+    #[error("source address is no unicast peer's")]
+    Peer,
+    /// Its HMAC trailer, or the lack of one.
+    #[error(transparent)]
+    Hmac(#[from] HmacRejection),
 }
 
 impl RejectReason {
     /// Every reason, for metrics that exist before the first packet.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::IpHeader,
         Self::IpProtocol,
         Self::Source,
@@ -67,6 +76,13 @@ impl RejectReason {
         Self::AuthenticationType,
         Self::AuthenticationData,
         Self::OwnSource,
+        Self::Peer,
+        Self::Hmac(HmacRejection::Missing),
+        Self::Hmac(HmacRejection::Malformed),
+        Self::Hmac(HmacRejection::Stale),
+        Self::Hmac(HmacRejection::Key),
+        Self::Hmac(HmacRejection::Digest),
+        Self::Hmac(HmacRejection::Replay),
     ];
 
     /// The reason as the value of a metric's label.
@@ -87,6 +103,24 @@ impl RejectReason {
             Self::AuthenticationType => "auth_type",
             Self::AuthenticationData => "auth_data",
             Self::OwnSource => "own_source",
+            Self::Peer => "peer",
+            Self::Hmac(reason) => reason.label(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_label_of_its_own() {
+        let labels: HashSet<_> = RejectReason::ALL
+            .iter()
+            .map(|reason| reason.label())
+            .collect();
+        assert_eq!(labels.len(), RejectReason::ALL.len());
     }
 }

@@ -3,22 +3,26 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::authentication::Authentication;
 use crate::config::{CheckedConfig, Preemption};
 use crate::group::GroupOrder;
 use crate::interval::{Centiseconds, skew_time};
-use crate::packet::{Advertisement, PRIORITY_RELEASE};
+use crate::packet::{Advertisement, PRIORITY_OWNER, PRIORITY_RELEASE};
 use crate::time::Monotonic;
 
 mod announcer;
 mod control;
 mod event;
 mod receive;
+mod split;
 #[cfg(test)]
 mod tests;
+mod tracking;
 mod watch;
 
 use announcer::Announcer;
-pub use event::{Differences, Input, Output, Role, RoleReason};
+pub use event::{Adjustment, Differences, Input, Output, Role, RoleReason};
+use split::Split;
 use watch::Watch;
 
 /// Priority by which a drained router waits: the lowest that a Backup can have.
@@ -35,6 +39,9 @@ pub struct Router {
     run: Run,
     interface_up: bool,
     draining: bool,
+    /// What is tracked.
+    adjustment: Adjustment,
+    holds_preemption: bool,
     /// What the routers that move with this one let it do.
     group_order: GroupOrder,
     /// The Active Router's interval, as a version 3 Backup learned it.
@@ -44,6 +51,8 @@ pub struct Router {
     announcer: Announcer,
     /// What was last told of the peer's configuration.
     told_differences: Option<(IpAddr, Differences)>,
+    /// Another that is Active, too.
+    split: Option<Split>,
 }
 
 /// What the caller wants of the router.
@@ -60,6 +69,8 @@ enum State {
     Initialize,
     Backup(Watch),
     Active {
+        /// Since when it is Active.
+        since: Monotonic,
         /// When the next advertisement is due; none if the last one was sent.
         advertise_at: Option<Monotonic>,
         /// While it offers its role: when every Backup would have taken it.
@@ -87,11 +98,14 @@ impl Router {
             run: Run::Stopped,
             interface_up: true,
             draining: false,
+            adjustment: Adjustment::default(),
+            holds_preemption: false,
             group_order: GroupOrder::Independent,
             learned_interval: None,
             preempt_from: Monotonic::ZERO,
             announcer: Announcer::default(),
             told_differences: None,
+            split: None,
         }
     }
 
@@ -122,10 +136,15 @@ impl Router {
             State::Active {
                 advertise_at,
                 offered_until,
-            } => [advertise_at, offered_until, self.announcer.deadline()]
-                .into_iter()
-                .flatten()
-                .min(),
+                ..
+            } => {
+                let healed_at = self.split.map(|split| split.healed_at);
+                let announce_at = self.announcer.deadline();
+                [advertise_at, offered_until, announce_at, healed_at]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
         }
     }
 
@@ -143,6 +162,9 @@ impl Router {
     /// Takes in what happened at `now` and answers with what to do, in order.
     pub fn handle(&mut self, input: Input, now: Monotonic) -> Vec<Output> {
         let mut outputs = Vec::new();
+        if self.is_stalled(now) {
+            self.step_back(RoleReason::Stalled, now, &mut outputs);
+        }
         match input {
             Input::Start => self.start(false, now, &mut outputs),
             Input::StartActive => self.start(true, now, &mut outputs),
@@ -150,6 +172,8 @@ impl Router {
             Input::Drain(drain) => self.drain(drain, now, &mut outputs),
             Input::Group(order) => self.group(order, now, &mut outputs),
             Input::TakeOver => self.take_over(now, &mut outputs),
+            Input::Priority(adjustment) => self.adjust(adjustment, now, &mut outputs),
+            Input::HoldPreemption(hold) => self.hold_preemption(hold, now),
             Input::InterfaceUp => self.interface_up(now, &mut outputs),
             Input::InterfaceDown => self.interface_down(&mut outputs),
             Input::Received {
@@ -172,30 +196,69 @@ impl Router {
                     self.become_active(watch.cause, now, outputs);
                 }
             }
-            State::Active {
-                advertise_at,
-                offered_until,
-            } => {
-                if offered_until.is_some_and(|at| at <= now) {
-                    if self.is_stopping() {
-                        self.finish_stop(RoleReason::Stopped, outputs);
-                        return;
-                    }
-                    if self.group_order == GroupOrder::Release {
-                        self.become_backup(RoleReason::GroupReleased, now, outputs);
-                        return;
-                    }
-                    self.state = State::Active {
-                        advertise_at,
-                        offered_until: None,
-                    };
-                    outputs.push(Output::NoSuccessor);
-                }
-                if let Some(at) = advertise_at.filter(|at| *at <= now) {
-                    self.advertise_again(at, now, outputs);
-                }
-                self.announce(now, outputs);
+            State::Active { .. } => self.tick_as_active(now, outputs),
+        }
+    }
+
+    fn tick_as_active(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        if let State::Active { offered_until, .. } = &mut self.state
+            && offered_until.take_if(|at| *at <= now).is_some()
+        {
+            if let Some(reason) = self.reason_to_let_go() {
+                self.step_back(reason, now, outputs);
+                return;
             }
+            outputs.push(Output::NoSuccessor);
+        }
+        if let State::Active {
+            advertise_at: Some(at),
+            ..
+        } = self.state
+            && at <= now
+        {
+            self.advertise_again(at, now, outputs);
+        }
+        self.heal_if_silent(now, outputs);
+        self.announce(now, outputs);
+    }
+
+    /// Why a role that nobody has taken is given up all the same.
+    fn reason_to_let_go(&self) -> Option<RoleReason> {
+        if self.is_stopping() {
+            Some(RoleReason::Stopped)
+        } else if self.adjustment.is_fault {
+            Some(RoleReason::Faulted)
+        } else if self.is_released() {
+            Some(RoleReason::GroupReleased)
+        } else {
+            None
+        }
+    }
+
+    /// Whether so many advertisements are overdue that a Backup may have taken over.
+    fn is_stalled(&self, now: Monotonic) -> bool {
+        let State::Active {
+            advertise_at: Some(at),
+            ..
+        } = self.state
+        else {
+            return false;
+        };
+        let rest = self
+            .config
+            .resume_within()
+            .saturating_sub(self.own_interval());
+        now >= at + rest
+    }
+
+    /// Ends the role of Active, in the state that what is wanted leaves.
+    fn step_back(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
+        if self.is_stopping() {
+            self.finish_stop(reason, outputs);
+        } else if self.adjustment.is_fault {
+            self.become_initialize(reason, outputs);
+        } else {
+            self.become_backup(reason, now, outputs);
         }
     }
 
@@ -223,14 +286,17 @@ impl Router {
             priority: self.advertised_priority(),
             interval: self.config.advertisement_interval,
             addresses: self.config.advertised(),
-            authentication: self.config.authentication,
+            authentication: match &self.config.authentication {
+                Some(Authentication::Simple(password)) => Some(*password),
+                Some(Authentication::Hmac(_)) | None => None,
+            },
             checksum: self.config.checksum,
         };
-        let destination = self.config.group();
-        outputs.push(Output::SendAdvertisement {
+        let destinations = self.config.destinations().into_iter();
+        outputs.extend(destinations.map(|destination| Output::SendAdvertisement {
             destination,
-            payload: advertisement.encode(self.config.own_address, destination),
-        });
+            advertisement: advertisement.clone(),
+        }));
         if let State::Active { advertise_at, .. } = &mut self.state {
             *advertise_at = Some(now + then);
         }
@@ -245,11 +311,9 @@ impl Router {
         let longest_wait = self
             .config
             .down_interval(DRAINED_PRIORITY, self.config.advertisement_interval);
-        let offered_until = Some(now + longest_wait + interval / 2);
-        self.state = State::Active {
-            advertise_at: None,
-            offered_until,
-        };
+        if let State::Active { offered_until, .. } = &mut self.state {
+            *offered_until = Some(now + longest_wait + interval / 2);
+        }
         self.advertise(now, interval / 4, outputs);
     }
 
@@ -272,10 +336,11 @@ impl Router {
         self.learned_interval = None;
         self.told_differences = None;
         self.state = State::Active {
+            since: now,
             advertise_at: None,
             offered_until: None,
         };
-        if self.draining && from == Role::Initialize {
+        if self.offers() && from == Role::Initialize {
             self.offer(now, outputs);
         } else {
             self.advertise(now, self.own_interval(), outputs);
@@ -292,6 +357,7 @@ impl Router {
 
     fn become_backup(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
         let from = self.role();
+        self.heal(outputs);
         let down_at = now + self.down_interval();
         self.state = State::Backup(Watch::begin(reason, now, down_at));
         outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
@@ -307,6 +373,7 @@ impl Router {
         if from == Role::Initialize {
             return;
         }
+        self.heal(outputs);
         self.state = State::Initialize;
         self.learned_interval = None;
         self.told_differences = None;
@@ -329,7 +396,7 @@ impl Router {
 
     /// Whether this router, if Active, wants to be relieved.
     fn offers(&self) -> bool {
-        self.draining || self.is_stopping() || self.group_order == GroupOrder::Release
+        self.draining || self.is_stopping() || self.is_released() || self.adjustment.is_fault
     }
 
     fn is_independent(&self) -> bool {
@@ -344,7 +411,7 @@ impl Router {
         if self.offers() {
             PRIORITY_RELEASE
         } else {
-            self.config.priority
+            self.priority()
         }
     }
 
@@ -352,14 +419,19 @@ impl Router {
         if self.draining {
             DRAINED_PRIORITY
         } else {
-            self.config.priority
+            self.priority()
         }
     }
 
     fn preempts(&self, now: Monotonic) -> bool {
-        self.config.preemption == Preemption::Immediate
-            && !self.draining
-            && now >= self.preempt_from
+        if self.draining {
+            return false;
+        }
+        // RFC 9568 section 6.1: Preempt_Mode has no effect on the owner of the addresses.
+        self.priority() == PRIORITY_OWNER
+            || (self.config.preemption == Preemption::Immediate
+                && !self.holds_preemption
+                && now >= self.preempt_from)
     }
 
     fn own_interval(&self) -> Duration {

@@ -161,8 +161,10 @@ fn settings_are_those_of_the_pair() {
     assert_eq!(config.preemption, Preemption::Immediate);
     assert_eq!(config.preempt_delay, Duration::from_secs(30));
     assert_eq!(
-        config.authentication.map(SimplePassword::to_wire),
-        Some(*b"12345678")
+        config.authentication,
+        SimplePassword::new(b"12345678")
+            .ok()
+            .map(Authentication::Simple)
     );
     assert_eq!(config.gratuitous.interval, Duration::from_millis(5));
     assert_eq!(

@@ -1,4 +1,5 @@
 use super::*;
+use crate::authentication::SimplePassword;
 
 fn config() -> Config {
     Config {
@@ -11,11 +12,16 @@ fn config() -> Config {
         preemption: Preemption::Never,
         preempt_delay: Duration::ZERO,
         authentication: None,
+        transport: Transport::Multicast,
         checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![[192, 0, 2, 10].into()],
         gratuitous: GratuitousAnnouncements::default(),
         lower_priority_advertisement: LowerPriorityAdvertisement::Send,
     }
+}
+
+fn password() -> Authentication {
+    Authentication::Simple(SimplePassword::new(b"1111").unwrap())
 }
 
 fn error(change: impl FnOnce(&mut Config)) -> Option<ConfigError> {
@@ -28,7 +34,7 @@ fn error(change: impl FnOnce(&mut Config)) -> Option<ConfigError> {
 fn ordinary_values_pass() {
     assert_eq!(error(|_| {}), None);
     assert_eq!(error(|config| config.priority = 1), None);
-    assert_eq!(error(|config| config.priority = 254), None);
+    assert_eq!(error(|config| config.priority = 255), None);
     assert_eq!(
         error(|config| config.advertisement_interval = Centiseconds::new(1)),
         None
@@ -40,7 +46,7 @@ fn ordinary_values_pass() {
     let version_2 = |config: &mut Config| {
         config.version = Version::V2;
         config.advertisement_interval = Centiseconds::MAX_V2;
-        config.authentication = SimplePassword::new(b"1111").ok();
+        config.authentication = Some(password());
     };
     assert_eq!(error(version_2), None);
 }
@@ -51,16 +57,16 @@ fn impossible_values_are_named() {
         error(|config| config.virtual_router_id = 0),
         Some(ConfigError::VirtualRouterId)
     );
-    for priority in [0, 255] {
-        let found = error(|config| config.priority = priority);
-        assert_eq!(found, Some(ConfigError::Priority(priority)));
-    }
+    assert_eq!(
+        error(|config| config.priority = 0),
+        Some(ConfigError::Priority)
+    );
     assert_eq!(
         error(|config| config.down_advertisements = 1),
         Some(ConfigError::DownAdvertisements(1))
     );
     assert_eq!(
-        error(|config| config.authentication = SimplePassword::new(b"1111").ok()),
+        error(|config| config.authentication = Some(password())),
         Some(ConfigError::AuthenticationVersion)
     );
     assert_eq!(
@@ -121,6 +127,56 @@ fn virtual_addresses_must_be_distinct_and_of_the_family() {
     assert_eq!(found, Some(ConfigError::DuplicateAddress(twice)));
 }
 
+fn unicast(peers: &[&str]) -> Transport {
+    Transport::Unicast {
+        peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+        minimum_ttl: 255,
+    }
+}
+
+#[test]
+fn unicast_needs_peers_that_are_others() {
+    let set = |peers: &[&str]| error(|config| config.transport = unicast(peers));
+    assert_eq!(set(&["192.0.2.2", "192.0.2.3"]), None);
+    assert_eq!(set(&[]), Some(ConfigError::NoPeers));
+    for peer in ["192.0.2.1", "224.0.0.18", "0.0.0.0", "fe80::2"] {
+        let expected = ConfigError::Peer(peer.parse().unwrap());
+        assert_eq!(set(&["192.0.2.2", peer]), Some(expected));
+    }
+    let twice = ConfigError::DuplicatePeer("192.0.2.2".parse().unwrap());
+    assert_eq!(set(&["192.0.2.2", "192.0.2.2"]), Some(twice));
+    // Beyond the segment an address must be one that routers forward.
+    let global = |config: &mut Config| {
+        config.own_address = "2001:db8::1".parse().unwrap();
+        config.virtual_addresses = vec!["2001:db8::10".parse().unwrap()];
+    };
+    let found = error(|config| {
+        global(config);
+        config.transport = unicast(&["2001:db8::2"]);
+    });
+    assert_eq!(found, None);
+    let own = "2001:db8::1".parse().unwrap();
+    assert_eq!(error(global), Some(ConfigError::OwnAddress(own)));
+}
+
+#[test]
+fn an_hmac_goes_with_either_version() {
+    use crate::hmac::{AntiReplay, HmacKey, HmacKeys, HmacMode};
+
+    let hmac = Authentication::Hmac(crate::authentication::HmacConfig {
+        keys: HmacKeys::new(vec![HmacKey::new(1, &[1; 32]).unwrap()], 1).unwrap(),
+        anti_replay: AntiReplay::Monotonic,
+        mode: HmacMode::Enforce,
+    });
+    for version in [Version::V2, Version::V3] {
+        let found = error(|config| {
+            config.version = version;
+            config.authentication = Some(hmac.clone());
+        });
+        assert_eq!(found, None);
+    }
+}
+
 #[test]
 fn link_local_addresses_are_advertised_first() {
     let addresses = ["2001:db8::10", "fe80::10", "2001:db8::11"];
@@ -155,9 +211,9 @@ fn addresses_beyond_the_packet_are_held_but_not_advertised() {
 
 #[test]
 fn messages_name_value_and_remedy() {
-    let message = error(|config| config.priority = 255).unwrap().to_string();
+    let message = error(|config| config.priority = 0).unwrap().to_string();
     assert_eq!(
         message,
-        "priority 255: must be 1 to 254; 0 and 255 have a meaning of their own"
+        "priority 0: must be 1 to 254, or 255 for the owner of the addresses"
     );
 }

@@ -97,7 +97,9 @@ impl Senders {
         }
     }
 
-    pub(super) const fn anti_replay(&self) -> AntiReplay {
+    /// What keeps recorded messages out.
+    #[must_use]
+    pub const fn anti_replay(&self) -> AntiReplay {
         self.anti_replay
     }
 

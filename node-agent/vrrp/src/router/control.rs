@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Output, Role, RoleReason, Router, Run, State};
 use crate::config::CheckedConfig;
 use crate::group::GroupOrder;
+use crate::packet::PRIORITY_OWNER;
 use crate::time::Monotonic;
 
 impl Router {
@@ -13,16 +14,27 @@ impl Router {
             return;
         }
         self.run = Run::Running;
-        if !self.interface_up {
+        let is_able = self.interface_up && (active || !self.adjustment.is_fault);
+        if !is_able {
             // Linux answers for the addresses of an interface that is down, too.
             outputs.push(Output::RemoveVips(self.config.virtual_addresses.clone()));
             return;
         }
-        self.preempt_from = now + self.config.preempt_delay;
         if active {
             self.become_active(RoleReason::Resumed, now, outputs);
         } else {
-            self.become_backup(RoleReason::Started, now, outputs);
+            self.enter(RoleReason::Started, now, outputs);
+        }
+    }
+
+    /// From Initialize into the election (RFC 9568 section 6.4.1): the owner of the addresses is
+    /// Active at once.
+    pub(super) fn enter(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
+        self.preempt_from = now + self.config.preempt_delay;
+        if self.priority() == PRIORITY_OWNER && self.is_independent() && !self.draining {
+            self.become_active(RoleReason::Owner, now, outputs);
+        } else {
+            self.become_backup(reason, now, outputs);
         }
     }
 
@@ -50,7 +62,7 @@ impl Router {
         self.draining = drain;
         match self.state {
             // It offers already, and how that ends is not the drain's to say.
-            State::Active { .. } if self.is_stopping() || self.is_released() => {}
+            State::Active { .. } if self.reason_to_let_go().is_some() => {}
             State::Active { .. } if drain => self.offer(now, outputs),
             State::Active { .. } => self.keep_role(now, outputs),
             State::Backup(_) if !drain => {
@@ -64,7 +76,8 @@ impl Router {
     pub(super) fn group(&mut self, order: GroupOrder, now: Monotonic, outputs: &mut Vec<Output>) {
         let was_released = self.is_released();
         self.group_order = order;
-        if self.role() != Role::Active || self.is_stopping() || was_released == self.is_released() {
+        let ends_anyway = self.is_stopping() || self.adjustment.is_fault;
+        if self.role() != Role::Active || ends_anyway || was_released == self.is_released() {
             return;
         }
         if self.is_released() {
@@ -86,23 +99,22 @@ impl Router {
     }
 
     /// Ends an offer that nobody has taken.
-    fn keep_role(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
-        self.state = State::Active {
-            advertise_at: None,
-            offered_until: None,
-        };
+    pub(super) fn keep_role(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        if let State::Active { offered_until, .. } = &mut self.state {
+            *offered_until = None;
+        }
         self.advertise(now, self.own_interval(), outputs);
     }
 
-    fn is_released(&self) -> bool {
+    pub(super) fn is_released(&self) -> bool {
         self.group_order == GroupOrder::Release
     }
 
     pub(super) fn interface_up(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
         self.interface_up = true;
-        if self.run == Run::Running && self.role() == Role::Initialize {
-            self.preempt_from = now + self.config.preempt_delay;
-            self.become_backup(RoleReason::InterfaceUp, now, outputs);
+        let is_out = self.run == Run::Running && self.role() == Role::Initialize;
+        if is_out && !self.adjustment.is_fault {
+            self.enter(RoleReason::InterfaceUp, now, outputs);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::group::GroupOrder;
 use crate::interval::Centiseconds;
 use crate::packet::Advertisement;
 use crate::reject::RejectReason;
+use crate::time::Monotonic;
 
 /// State of a virtual router (RFC 9568 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,13 @@ pub enum Input {
     Group(GroupOrder),
     /// A Backup becomes Active at once, because its sync group does ([`crate::group::settle`]).
     TakeOver,
+    /// What is tracked has changed. A fault takes the router out of the election until it is over; an
+    /// Active Router offers its role first and lets go of it when nobody takes it. Another priority
+    /// is advertised at once.
+    Priority(Adjustment),
+    /// While held, an Active Router of lower priority is left alone as with
+    /// [`crate::Preemption::Never`]. From the release on [`crate::Config::preempt_delay`] counts anew.
+    HoldPreemption(bool),
     /// The interface works. A new router assumes that it does.
     InterfaceUp,
     /// The interface lost its link or is gone.
@@ -63,13 +71,13 @@ pub enum Input {
 /// Something to do or to tell, to be performed in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send `payload` as an IP packet of protocol 112 with TTL 255 from
-    /// [`crate::Config::own_address`] to `destination`.
+    /// Send what [`crate::Wire::encode`] makes of `advertisement` as an IP packet of protocol 112
+    /// with TTL 255 from [`crate::Config::own_address`] to `destination`.
     SendAdvertisement {
-        /// The multicast group.
+        /// The multicast group, or a peer.
         destination: IpAddr,
-        /// The VRRP message.
-        payload: Vec<u8>,
+        /// What it says.
+        advertisement: Advertisement,
     },
     /// See that the interface has these addresses; those that it has already stay untouched.
     AddVips(Vec<IpAddr>),
@@ -88,13 +96,24 @@ pub enum Output {
     },
     /// An advertisement was discarded.
     Rejected(RejectReason),
-    /// This router is Active and heard another that calls itself Active and is about to lose:
-    /// two held the addresses for a moment, or still do.
-    Contested {
+    /// This router has been Active for an advertisement interval or more and heard another that
+    /// calls itself Active and loses against it: both hold the addresses. Told once; of several
+    /// others the first is named.
+    SplitBrain {
         /// The other's address.
-        source: IpAddr,
+        peer: IpAddr,
         /// The other's priority.
         priority: u8,
+        /// When it was first heard.
+        since: Monotonic,
+    },
+    /// The other of [`Output::SplitBrain`] has been silent for its down interval or has left, or this
+    /// router is no longer Active.
+    SplitHealed {
+        /// The other's address.
+        peer: IpAddr,
+        /// When it was first heard.
+        since: Monotonic,
     },
     /// The configuration of the router at `source` is not the same; told when that changes.
     PeerDiffers {
@@ -108,6 +127,29 @@ pub enum Output {
     NoSuccessor,
     /// The router has ended after [`Input::Stop`].
     Stopped,
+}
+
+/// What tracked things add to a router's priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Adjustment {
+    /// The sum of their weights, added to [`crate::Config::priority`]; the result is kept within 1 to
+    /// 254, and an address owner's 255 stays.
+    pub weight: i32,
+    /// Something without which the router cannot serve has failed.
+    pub is_fault: bool,
+}
+
+impl Adjustment {
+    /// The adjustment of a sync group: the lowest weight of its routers, and a fault if one has it.
+    /// Every router of the group is told this one, so that their priorities stay alike.
+    #[must_use]
+    pub fn lowest(members: impl IntoIterator<Item = Self>) -> Self {
+        let lower = |one: Self, other: Self| Self {
+            weight: one.weight.min(other.weight),
+            is_fault: one.is_fault || other.is_fault,
+        };
+        members.into_iter().reduce(lower).unwrap_or_default()
+    }
 }
 
 /// In what the advertisements of another router differ from this one's, though they count.
@@ -128,6 +170,8 @@ pub struct Differences {
 pub enum RoleReason {
     /// Started as Backup.
     Started,
+    /// Started as Active: it owns the addresses (priority 255).
+    Owner,
     /// Started as Active after an interruption too short for anybody to have taken over.
     Resumed,
     /// No advertisement that counts came for the down interval.
@@ -150,6 +194,12 @@ pub enum RoleReason {
     GroupTookOver,
     /// Another router of its sync group cannot be Active, and nobody else took this one's role.
     GroupReleased,
+    /// It was itself stopped for so long that a Backup may have taken over.
+    Stalled,
+    /// Something that is tracked failed.
+    Faulted,
+    /// What is tracked works again.
+    FaultCleared,
     /// The interface went down.
     InterfaceDown,
     /// The interface came back.
@@ -162,6 +212,7 @@ impl fmt::Display for RoleReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started => formatter.write_str("started"),
+            Self::Owner => formatter.write_str("started as owner of the addresses"),
             Self::Resumed => formatter.write_str("resumed after a restart"),
             Self::ActiveDown => formatter.write_str("no advertisement for the down interval"),
             Self::ActiveReleased => formatter.write_str("the Active Router released its role"),
@@ -173,6 +224,9 @@ impl fmt::Display for RoleReason {
             Self::GroupReleased => {
                 formatter.write_str("another router of its sync group cannot be Active")
             }
+            Self::Stalled => formatter.write_str("was stopped itself for too long"),
+            Self::Faulted => formatter.write_str("something that is tracked failed"),
+            Self::FaultCleared => formatter.write_str("what is tracked works again"),
             Self::InterfaceDown => formatter.write_str("interface down"),
             Self::InterfaceUp => formatter.write_str("interface up"),
             Self::Stopped => formatter.write_str("stopped"),

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Differences, Output, Role, RoleReason, Router, State, Watch};
-use crate::config::LowerPriorityAdvertisement;
+use crate::authentication::Authentication;
+use crate::config::{LowerPriorityAdvertisement, Transport};
 use crate::packet::{Addresses, Advertisement, PRIORITY_RELEASE, Version};
 use crate::reject::RejectReason;
 use crate::time::Monotonic;
@@ -46,13 +47,19 @@ impl Router {
         if source == config.own_address {
             return Err(RejectReason::OwnSource);
         }
-        if matches!(source, IpAddr::V6(address) if !address.is_unicast_link_local()) {
+        if config.transport == Transport::Multicast
+            && matches!(source, IpAddr::V6(address) if !address.is_unicast_link_local())
+        {
             return Err(RejectReason::Source);
         }
         if config.version == Version::V3 {
             return Ok(());
         }
-        match (config.authentication, advertisement.authentication) {
+        let password = match config.authentication {
+            Some(Authentication::Simple(password)) => Some(password),
+            Some(Authentication::Hmac(_)) | None => None,
+        };
+        match (password, advertisement.authentication) {
             (None, None) => {}
             (Some(own), Some(received)) if own == received => {}
             (Some(_), Some(_)) => return Err(RejectReason::AuthenticationData),
@@ -78,7 +85,7 @@ impl Router {
         }
         // A drained router follows whoever is there, even one that offers its role: two drained
         // routers would pass it to each other for ever.
-        if self.preempts(now) && advertisement.priority < self.config.priority {
+        if self.preempts(now) && advertisement.priority < self.priority() {
             return;
         }
         if advertisement.version == Version::V3 {
@@ -100,6 +107,7 @@ impl Router {
         if priority == PRIORITY_RELEASE && (self.is_stopping() || own != PRIORITY_RELEASE) {
             // The other leaves. RFC 9568 section 6.4.3: advertise, so that nobody else takes over;
             // a stopping router does not want to prevent that.
+            self.heal_with(source, now, outputs);
             if !self.is_stopping() {
                 self.advertise(now, self.own_interval(), outputs);
             }
@@ -109,7 +117,7 @@ impl Router {
             self.yield_to(source, advertisement, now, outputs);
             return;
         }
-        outputs.push(Output::Contested { source, priority });
+        self.note_split(source, advertisement, now, outputs);
         if self.config.lower_priority_advertisement == LowerPriorityAdvertisement::Send {
             self.advertise(now, self.own_interval(), outputs);
         }
@@ -134,14 +142,10 @@ impl Router {
                 priority: advertisement.priority,
             }
         };
-        if self.is_stopping() {
-            self.finish_stop(reason, outputs);
-            return;
-        }
         if advertisement.version == Version::V3 {
             self.learned_interval = Some(advertisement.interval);
         }
-        self.become_backup(reason, now, outputs);
+        self.step_back(reason, now, outputs);
     }
 
     fn tell_differences(

@@ -4,10 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::*;
-use crate::authentication::SimplePassword;
+use crate::authentication::{Authentication, SimplePassword};
 use crate::checksum::ChecksumConvention;
-use crate::config::{Config, GratuitousAnnouncements, LowerPriorityAdvertisement};
-use crate::ip::IpHeader;
+use crate::config::{Config, GratuitousAnnouncements, LowerPriorityAdvertisement, Transport};
 use crate::packet::{Addresses, PRIORITY_OWNER, Version};
 use crate::reject::RejectReason;
 
@@ -17,6 +16,9 @@ mod configuring;
 mod contest;
 mod grouped;
 mod leaving;
+mod split;
+mod stalled;
+mod tracked;
 
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
 const OTHER_VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11));
@@ -39,6 +41,7 @@ fn config() -> Config {
         preemption: Preemption::Never,
         preempt_delay: Duration::ZERO,
         authentication: None,
+        transport: Transport::Multicast,
         checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![VIP],
         gratuitous: GratuitousAnnouncements {
@@ -135,7 +138,10 @@ impl Bench {
             priority,
             interval: config.advertisement_interval,
             addresses: config.advertised(),
-            authentication: config.authentication,
+            authentication: match &config.authentication {
+                Some(Authentication::Simple(password)) => Some(*password),
+                _ => None,
+            },
             checksum: config.checksum,
         }
     }
@@ -154,23 +160,13 @@ impl Bench {
     }
 }
 
-/// The advertisements among `outputs`, as a receiver would read them.
+/// The advertisements among `outputs`.
 fn sent(outputs: &[Output]) -> Vec<Advertisement> {
-    let decode = |output: &Output| match output {
-        Output::SendAdvertisement {
-            destination,
-            payload,
-        } => {
-            let header = IpHeader {
-                source: OWN,
-                destination: *destination,
-                time_to_live: u8::MAX,
-            };
-            Some(Advertisement::decode(&header, payload).unwrap())
-        }
+    let advertisement = |output: &Output| match output {
+        Output::SendAdvertisement { advertisement, .. } => Some(advertisement.clone()),
         _ => None,
     };
-    outputs.iter().filter_map(decode).collect()
+    outputs.iter().filter_map(advertisement).collect()
 }
 
 fn priorities_sent(outputs: &[Output]) -> Vec<u8> {
@@ -189,7 +185,8 @@ fn kinds(outputs: &[Output]) -> Vec<&'static str> {
         Output::Announce(_) => "announce",
         Output::RoleChanged { .. } => "role",
         Output::Rejected(_) => "rejected",
-        Output::Contested { .. } => "contested",
+        Output::SplitBrain { .. } => "split",
+        Output::SplitHealed { .. } => "healed",
         Output::PeerDiffers { .. } => "differs",
         Output::NoSuccessor => "no successor",
         Output::Stopped => "stopped",

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_vrrp::ip::IpHeader;
-use lvs_vrrp::{Advertisement, CheckedConfig, Input, Monotonic, Output, Role, Router};
+use lvs_vrrp::{CheckedConfig, Input, Monotonic, Output, Role, Router};
 
 use crate::machine::{Fault, Machine, Place, Port};
 
@@ -19,6 +19,16 @@ pub(crate) struct Change {
     pub(crate) to: Role,
 }
 
+impl Delivery {
+    fn header(&self) -> IpHeader {
+        IpHeader {
+            source: self.source,
+            destination: self.destination,
+            time_to_live: 255,
+        }
+    }
+}
+
 /// A time during which nobody held the VIP, by when it began; an open one has no end.
 pub(crate) type Gap = (Monotonic, Option<Monotonic>);
 
@@ -28,6 +38,7 @@ struct Delivery {
     number: u64,
     to: Place,
     source: IpAddr,
+    destination: IpAddr,
     payload: Vec<u8>,
 }
 
@@ -257,9 +268,9 @@ impl Lan {
                 continue;
             }
             if is_paused {
-                port.waiting.push((delivery.source, delivery.payload));
+                port.waiting.push((delivery.header(), delivery.payload));
             } else {
-                self.receive(delivery.to, delivery.source, &delivery.payload);
+                self.receive(delivery.to, &delivery.header(), &delivery.payload);
             }
         }
     }
@@ -270,8 +281,8 @@ impl Lan {
             if self.machines[place.machine].paused_until > self.now {
                 continue;
             }
-            for (source, payload) in std::mem::take(&mut self.port(place).waiting) {
-                self.receive(place, source, &payload);
+            for (header, payload) in std::mem::take(&mut self.port(place).waiting) {
+                self.receive(place, &header, &payload);
             }
         }
     }
@@ -291,17 +302,14 @@ impl Lan {
             .collect()
     }
 
-    fn receive(&mut self, place: Place, source: IpAddr, payload: &[u8]) {
-        let header = IpHeader {
-            source,
-            destination: self.port(place).config.group(),
-            time_to_live: 255,
-        };
-        let advertisement = Advertisement::decode(&header, payload).unwrap();
+    fn receive(&mut self, place: Place, header: &IpHeader, payload: &[u8]) {
+        let time_of_day = self.now.since_epoch();
+        let decoded = self.port(place).wire.decode(header, payload, time_of_day);
+        let advertisement = decoded.unwrap().unwrap();
         self.input(
             place,
             Input::Received {
-                source,
+                source: header.source,
                 advertisement,
             },
         );
@@ -323,8 +331,11 @@ impl Lan {
         if self.machines[machine].paused_until > self.now {
             return;
         }
-        for (segment, input) in self.machines[machine].settle(self.now) {
-            self.handle(Place { machine, segment }, input);
+        // What a router that was paused is told makes it step back, which is news for its group.
+        for _ in 0..2 {
+            for (segment, input) in self.machines[machine].settle(self.now) {
+                self.handle(Place { machine, segment }, input);
+            }
         }
         let rest = self.machines[machine].settle(self.now);
         assert_eq!(rest, [], "{machine} is told the same for ever");
@@ -342,7 +353,15 @@ impl Lan {
 
     fn perform(&mut self, place: Place, output: Output) {
         match output {
-            Output::SendAdvertisement { payload, .. } => self.send(place, &payload),
+            Output::SendAdvertisement {
+                destination,
+                advertisement,
+            } => {
+                let time_of_day = self.now.since_epoch();
+                let wire = &mut self.port(place).wire;
+                let payload = wire.encode(&advertisement, destination, time_of_day);
+                self.send(place, destination, &payload);
+            }
             Output::AddVips(_) => self.port(place).holds_vip = true,
             Output::RemoveVips(_) => self.port(place).holds_vip = false,
             Output::Announce(_) => {
@@ -358,11 +377,11 @@ impl Lan {
             Output::Stopped => self.port(place).router = None,
             Output::Rejected(reason) => panic!("{place:?} rejects a packet: {reason}"),
             Output::PeerDiffers { .. } => panic!("all routers are configured alike"),
-            Output::Contested { .. } | Output::NoSuccessor => {}
+            Output::SplitBrain { .. } | Output::SplitHealed { .. } | Output::NoSuccessor => {}
         }
     }
 
-    fn send(&mut self, from: Place, payload: &[u8]) {
+    fn send(&mut self, from: Place, destination: IpAddr, payload: &[u8]) {
         let now = self.now;
         let port = self.port(from);
         port.last_sent = Some(now);
@@ -390,6 +409,7 @@ impl Lan {
                         segment: from.segment,
                     },
                     source,
+                    destination,
                     payload: payload.to_vec(),
                 }));
             }

@@ -4,9 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use lvs_vrrp::group::{self, Standing};
+use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{
     Centiseconds, CheckedConfig, ChecksumConvention, Config, GratuitousAnnouncements, Input,
-    LowerPriorityAdvertisement, Monotonic, Preemption, Role, Router, Version,
+    LowerPriorityAdvertisement, Monotonic, Preemption, Role, Router, Transport, Version, Wire,
 };
 
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
@@ -62,6 +63,7 @@ pub(crate) fn config(number: usize, priority: u8, preemption: Preemption) -> Che
         preemption,
         preempt_delay: Duration::ZERO,
         authentication: None,
+        transport: Transport::Multicast,
         checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![VIP],
         gratuitous: GratuitousAnnouncements::default(),
@@ -78,6 +80,7 @@ pub(crate) fn config(number: usize, priority: u8, preemption: Preemption) -> Che
 )]
 pub(crate) struct Port {
     pub(crate) config: CheckedConfig,
+    pub(crate) wire: Wire,
     /// None: powered off, or stopped.
     pub(crate) router: Option<Router>,
     pub(crate) stopping: bool,
@@ -86,12 +89,13 @@ pub(crate) struct Port {
     pub(crate) mute: bool,
     pub(crate) holds_vip: bool,
     pub(crate) last_sent: Option<Monotonic>,
-    pub(crate) waiting: Vec<(IpAddr, Vec<u8>)>,
+    pub(crate) waiting: Vec<(IpHeader, Vec<u8>)>,
 }
 
 impl Port {
     fn new(config: CheckedConfig) -> Self {
         Self {
+            wire: Wire::new(config.clone()),
             config,
             router: None,
             stopping: false,

@@ -1,0 +1,57 @@
+//! An Active Router that was itself stopped.
+
+use super::*;
+
+/// Two intervals after the advertisement that was due: three after the last one.
+const STALL: Duration = Duration::from_secs(2);
+
+/// An Active Router whose advertisement was due `late` ago.
+fn late_by(late: Duration) -> Bench {
+    let mut bench = Bench::active(config());
+    bench.now = bench.router.next_deadline().unwrap() + late;
+    bench
+}
+
+#[test]
+fn it_goes_on_as_long_as_nobody_can_have_taken_over() {
+    let mut bench = late_by(STALL.saturating_sub(NANOSECOND));
+    assert_eq!(priorities_sent(&bench.does(Input::Tick)), [100]);
+    assert_eq!(bench.router.role(), Role::Active);
+}
+
+#[test]
+fn it_steps_back_before_it_speaks() {
+    let mut bench = late_by(STALL);
+    let outputs = bench.does(Input::Tick);
+    assert_eq!(kinds(&outputs), ["remove", "role"]);
+    assert_eq!(reason(&outputs), Some(RoleReason::Stalled));
+    assert_eq!(bench.deadline_in(), DOWN);
+}
+
+#[test]
+fn what_it_hears_first_finds_it_a_backup() {
+    let mut bench = late_by(STALL);
+    let outputs = bench.hears(LOWER, 50);
+    assert_eq!(kinds(&outputs), ["remove", "role"], "it does not answer");
+    assert_eq!(bench.router.role(), Role::Backup);
+    let mut bench = late_by(STALL);
+    let outputs = bench.reconfigures(|config| config.virtual_addresses.push(OTHER_VIP));
+    assert_eq!(outputs[0], Output::RemoveVips(vec![VIP]));
+    assert_eq!(kinds(&outputs), ["remove", "role"]);
+}
+
+#[test]
+fn a_stop_is_over_then() {
+    let mut bench = Bench::active(config());
+    bench.does(Input::Stop);
+    let outputs = bench.after(Duration::from_secs(3));
+    assert_eq!(kinds(&outputs), ["remove", "role", "stopped"]);
+}
+
+#[test]
+fn a_backup_that_was_stopped_takes_nothing_amiss() {
+    let mut bench = Bench::backup(config());
+    bench.now = bench.now + DOWN * 10;
+    bench.hears(HIGHER, 100);
+    assert_eq!(bench.deadline_in(), DOWN);
+}
