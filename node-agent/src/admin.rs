@@ -127,20 +127,23 @@ fn line(entry: &Entry) -> String {
     let object = json!({
         "serial": entry.serial,
         "timeMilliseconds": u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
-        "kind": entry.kind,
-        "command": entry.command,
-        "error": entry.error,
+        "kind": entry.change.kind,
+        "command": entry.change.command,
+        "error": entry.change.error,
     });
     format!("{object}\n")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     use super::*;
     use crate::heartbeat;
+    use crate::op_log::Change;
 
     struct Server {
         address: SocketAddr,
@@ -216,8 +219,12 @@ mod tests {
     async fn operations_are_lines_of_json() {
         let server = server(Instant::now()).await;
         for weight in 1..=3 {
-            let command = format!("ipvsadm -e -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w {weight}");
-            server.ops.record("set_destination", command, None);
+            let change = Change {
+                kind: "set_destination",
+                command: format!("ipvsadm -e -t 192.0.2.10:80 -r 10.0.0.1:80 -g -w {weight}"),
+                error: None,
+            };
+            server.ops.record(SystemTime::now(), vec![change]);
         }
         let (status, body) = fetch(&server, "/ops?last=2").await;
         assert_eq!(status, 200);

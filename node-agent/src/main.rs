@@ -1,7 +1,7 @@
 //! The binary `lvs-node-agent`: the supervising parent, or the agent itself.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
+use std::io::{BufWriter, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ use lvs_node_agent::vrrp::{VrrpEvent, VrrpHandle};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Directive that keeps the Kubernetes client from telling of every attempt.
@@ -45,9 +46,13 @@ const BLOCKING_THREADS: usize = 4;
 /// How long such a thread stays idle.
 const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
+/// musl's allocator maps and unmaps memory for every burst of work, which costs more than the work.
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
-    start_log(args.log_format);
+    let _log = start_log(args.log_format);
     let ended = if args.unsupervised {
         run(args).map(|()| 0)
     } else {
@@ -62,21 +67,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn start_log(format: LogFormat) {
+/// Starts the log. A thread of its own writes it: who reads it may be slow, and a plan has thousands of lines. What
+/// it holds is written when the guard is dropped.
+fn start_log(format: LogFormat) -> WorkerGuard {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // Every attempt to reach an API server that is away would be an error; it is told once.
     let filter = match CLIENT_SILENCE.parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
+    let (writer, guard) = NonBlockingBuilder::default()
+        .thread_name("log")
+        .finish(BufWriter::new(std::io::stderr()));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(writer);
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
+    guard
 }
 
 fn supervise() -> anyhow::Result<u8> {
@@ -90,8 +101,8 @@ fn run(args: Args) -> anyhow::Result<()> {
     supervisor::settle_child().context("cannot follow the parent process")?;
     let _lock = AgentLock::acquire(&args.state_dir)?;
     let (store, from_disk) = Store::open(&args.state_dir)?;
-    let (vrrp, vrrp_events) =
-        VrrpHandle::start(args.vrrp_realtime_priority).context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
+    let (vrrp, vrrp_events) = VrrpHandle::start(args.vrrp_realtime_priority)
+        .context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -17,7 +17,7 @@ use netlink_packet_core::DecodeError;
 
 use crate::Command;
 use crate::error::{Error, Refusal};
-use batch::{Acks, Limits};
+use batch::{Answers, Limits};
 use frame::Answer;
 use reply::{Outcome, Reply};
 use socket::{Received, Socket};
@@ -97,29 +97,28 @@ impl Client {
         results
     }
 
-    /// Sends one chunk and collects its acknowledgements.
+    /// Sends one chunk and collects its answers.
     fn exchange(&mut self, chunk: &batch::Chunk, commands: &[Command]) -> Vec<Result<(), Error>> {
         if let Err(error) = self.socket.send(&chunk.bytes) {
             return commands.iter().map(|_| Err(error.again())).collect();
         }
-        let mut acks = Acks::new(chunk.first_sequence, commands.len());
+        let mut answers = Answers::new(chunk.first_sequence, commands.len());
         let failure = loop {
-            if acks.are_final() {
+            if answers.are_final() {
                 break None;
             }
             match self.socket.receive(&mut self.buffer) {
                 Ok(Received::Datagram) => {
-                    frame::messages(&self.buffer).for_each(|message| acks.take(&message));
+                    frame::messages(&self.buffer).for_each(|message| answers.take(&message));
                 }
-                // What was lost shows as an answer that does not come.
-                Ok(Received::Overrun) => {}
+                Ok(Received::Overrun) => answers.lose(),
                 Ok(Received::Nothing) => break None,
                 Err(error) => break Some(error),
             }
         };
-        acks.into_answers()
-            .zip(commands)
-            .map(|(answer, command)| match (answer, &failure) {
+        answers
+            .into_answers(commands)
+            .map(|(command, answer)| match (answer, &failure) {
                 (Some(Answer { errno: 0, .. }), _) => Ok(()),
                 (Some(Answer { errno, detail }), _) => Err(Error::Refused {
                     request: command.to_string(),
@@ -202,7 +201,8 @@ pub(crate) fn fuzz(datagram: &[u8]) {
         crate::wire::Message::decode(payload).map(drop)
     });
     let _ = reply.end();
-    let mut acks = Acks::new(sequence, 3);
-    frame::messages(datagram).for_each(|message| acks.take(&message));
-    assert_eq!(acks.into_answers().count(), 3);
+    let commands = [crate::SyncRole::Master, crate::SyncRole::Backup].map(Command::StopDaemon);
+    let mut answers = Answers::new(sequence, commands.len());
+    frame::messages(datagram).for_each(|message| answers.take(&message));
+    assert_eq!(answers.into_answers(&commands).count(), commands.len());
 }

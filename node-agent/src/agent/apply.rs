@@ -1,11 +1,14 @@
 //! Carries ops out, in their order.
 
+use std::time::SystemTime;
+
 use lvs_ipvs::Error;
 
 use super::Agent;
 use super::pass::Findings;
 use crate::metrics::KindLabel;
 use crate::op::Op;
+use crate::op_log::Change;
 use crate::plan::Problem;
 use crate::report::refusal::Verdict;
 
@@ -63,7 +66,9 @@ impl Agent {
                     None => Err("no rtnetlink socket".to_owned()),
                 },
             };
-            let error = self.record(op, result);
+            let change = self.counted(op, result);
+            let error = change.error.clone();
+            self.outputs.ops.record(SystemTime::now(), vec![change]);
             // The next round finds what the kernel lacks, and says what that means.
             let is_lacking = match op {
                 Op::LoadModule(_) => true,
@@ -84,7 +89,9 @@ impl Agent {
             Ok(results) => results.into_iter().next().unwrap_or(Ok(())),
             Err(error) => Err(error),
         };
-        let text = self.record_ipvs(op, &result);
+        let change = self.counted_ipvs(op, &result);
+        let text = change.error.clone();
+        self.outputs.ops.record(SystemTime::now(), vec![change]);
         let Err(error) = result else { return };
         match self.kernel_name.verdict(&error) {
             Verdict::Refused(refused) => {
@@ -95,13 +102,13 @@ impl Agent {
         }
     }
 
-    /// Writes down what became of a command. The error names the command itself.
-    pub(super) fn record_ipvs(&self, op: &Op, result: &Result<(), Error>) -> Option<String> {
+    /// Counts a command, and says what became of it for the log. The error names the command itself.
+    pub(super) fn counted_ipvs(&self, op: &Op, result: &Result<(), Error>) -> Change {
         let result = result.as_ref().map_err(ToString::to_string).copied();
-        self.record(op, result)
+        self.counted(op, result)
     }
 
-    fn record(&self, op: &Op, result: Result<(), String>) -> Option<String> {
+    fn counted(&self, op: &Op, result: Result<(), String>) -> Change {
         let label = KindLabel { kind: op.kind() };
         let metrics = &self.outputs.metrics;
         let counter = if result.is_ok() {
@@ -110,10 +117,10 @@ impl Agent {
             &metrics.failed_ops
         };
         counter.get_or_create(&label).inc();
-        let error = result.err();
-        self.outputs
-            .ops
-            .record(op.kind(), op.to_string(), error.clone());
-        error
+        Change {
+            kind: op.kind(),
+            command: op.to_string(),
+            error: result.err(),
+        }
     }
 }

@@ -143,12 +143,16 @@ impl Agent {
         if commands.is_empty() {
             return Ok(());
         }
-        let mut results = self.kernel.ipvs.apply(&commands)?.into_iter();
+        let results = self.kernel.ipvs.apply(&commands)?;
+        let time = SystemTime::now();
+        let changes = commands
+            .into_iter()
+            .zip(&results)
+            .map(|(command, result)| self.counted_ipvs(&Op::Ipvs(command), result));
+        self.outputs.ops.record(time, changes.collect());
+        let mut results = results.into_iter();
         for work in batch.drain(..) {
             let results: Vec<_> = results.by_ref().take(work.commands.len()).collect();
-            for (command, result) in work.commands.iter().zip(&results) {
-                self.record_ipvs(&Op::Ipvs(command.clone()), result);
-            }
             let aftermath = self.programming.finish(&work, &results, &self.kernel_name);
             findings.errors.extend(aftermath.errors);
             if let Some(undo) = aftermath.undo {
@@ -185,7 +189,9 @@ impl Agent {
         };
         let op = Op::Ipvs(command);
         for result in self.kernel.ipvs.apply(&[Command::DeleteService(key)])? {
-            let text = self.record_ipvs(&op, &result);
+            let change = self.counted_ipvs(&op, &result);
+            let text = change.error.clone();
+            self.outputs.ops.record(SystemTime::now(), vec![change]);
             match result {
                 Ok(()) => self.programming.forget(&key),
                 Err(error) if error.refusal() == Some(&lvs_ipvs::Refusal::NoSuchService) => {

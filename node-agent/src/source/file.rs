@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::PlanSender;
@@ -108,25 +107,21 @@ pub async fn run(path: &Path, node: &str, sender: PlanSender) -> Result<(), File
     };
     let mut changes = watch_directory(directory).map_err(failed)?;
     let mut reader = Reader::default();
-    let mut last = None;
     for load in 1.. {
-        let text = std::fs::read_to_string(path).map_err(failed);
-        let version = text
-            .as_ref()
-            .ok()
-            .map(|text| <[u8; 32]>::from(Sha256::digest(text)));
         // Most notices are of writes to other files.
-        if version.is_none() || version != last {
-            last = version;
-            match text.and_then(|text| reader.read(&text, node, load)) {
-                Ok(bundle) => sender.publish(bundle),
-                Err(FileError::Refused(refusal)) => sender.refuse(refusal),
-                Err(error) => sender.refuse(Refusal {
-                    object: path.display().to_string(),
-                    generation: None,
-                    message: error.to_string(),
-                }),
-            }
+        let text = std::fs::read_to_string(path).map_err(failed);
+        if text.is_err() {
+            reader.forget_version();
+        }
+        match text.and_then(|text| reader.read(&text, node, load)) {
+            Ok(None) => {}
+            Ok(Some(bundle)) => sender.publish(bundle),
+            Err(FileError::Refused(refusal)) => sender.refuse(refusal),
+            Err(error) => sender.refuse(Refusal {
+                object: path.display().to_string(),
+                generation: None,
+                message: error.to_string(),
+            }),
         }
         if changes.recv().await.is_none() {
             break;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use lvs_vrrp::group::{self, Standing};
 use lvs_vrrp::Monotonic;
+use lvs_vrrp::group::{self, Standing};
 
 use super::member::Member;
 use super::shell::Shell;

@@ -2,13 +2,14 @@
 //! where a log that blocks delays no advertisement.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
 use super::report::{VrrpEvent, VrrpEventKind};
 use crate::bundle::PlanBundle;
 use crate::metrics::{KindLabel, Metrics};
-use crate::op_log::OpLog;
+use crate::op_log::{Change, OpLog};
 use crate::reporter::notice::Notice;
 
 /// Where events are written down.
@@ -35,7 +36,12 @@ impl Journal {
     fn write(&self, event: &VrrpEvent) {
         match command(event) {
             Some((kind, command)) => {
-                self.ops.record(kind, command, None);
+                let change = Change {
+                    kind,
+                    command,
+                    error: None,
+                };
+                self.ops.record(SystemTime::now(), vec![change]);
                 self.metrics.ops.get_or_create(&KindLabel { kind }).inc();
             }
             None => log(event),
@@ -121,7 +127,11 @@ mod tests {
         }
         drop(sender);
         journal.keep(events).await;
-        let commands: Vec<_> = ops.last(9).into_iter().map(|entry| entry.command).collect();
+        let commands: Vec<_> = ops
+            .last(9)
+            .into_iter()
+            .map(|entry| entry.change.command)
+            .collect();
         let add = "ip addr add 192.0.2.10/32 dev eth0";
         assert_eq!(commands, [add, add, "ip addr del 192.0.2.10/32 dev eth0"]);
         assert_eq!(told.recv().await.expect("told").reason, "DriftRepaired");

@@ -1,4 +1,9 @@
-//! Many commands in one datagram, and their acknowledgements.
+//! Many commands in one datagram, and their answers.
+//!
+//! The kernel tells every error, asked or not, and acknowledges a success where the message asks for it. The
+//! commands of a datagram are carried out one after the other before its system call returns; so when the last one is
+//! answered, one before it that was not has succeeded. The last one asks, and so do those on which the kernel may
+//! keep silent although they failed.
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST};
 
@@ -43,36 +48,52 @@ pub(super) fn encode(
         first_sequence,
         next_sequence: first_sequence,
     };
+    // Where the header of the last message begins.
+    let mut last = None;
     for command in commands.iter().take(limits.messages.max(1)) {
-        let message = frame::encode(
-            translate::message(command),
-            origin,
-            chunk.next_sequence,
-            NLM_F_REQUEST | NLM_F_ACK,
-        );
+        let flags = if may_fail_silently(command) {
+            NLM_F_REQUEST | NLM_F_ACK
+        } else {
+            NLM_F_REQUEST
+        };
+        let message = translate::message(command);
+        let message = frame::encode(message, origin, chunk.next_sequence, flags);
         if chunk.count > 0 && chunk.bytes.len() + message.len() > limits.bytes {
             break;
         }
+        last = Some(chunk.bytes.len());
         chunk.bytes.extend(message);
         chunk.count += 1;
         chunk.next_sequence = chunk.next_sequence.wrapping_add(1);
     }
+    if let Some(header) = last.and_then(|begin| chunk.bytes.get_mut(begin..)) {
+        frame::ask_for_acknowledgement(header);
+    }
     chunk
 }
 
-/// The acknowledgements of one chunk.
-#[derive(Debug)]
-pub(super) struct Acks {
-    first_sequence: u32,
-    answers: Vec<Option<Answer>>,
+/// Whether the kernel may say nothing although a command failed: it swallows `EINTR`, which the start of a
+/// synchronisation daemon may end with.
+const fn may_fail_silently(command: &Command) -> bool {
+    matches!(command, Command::StartDaemon(_) | Command::StopDaemon(_))
 }
 
-impl Acks {
-    /// None yet, of `count` that are expected.
+/// The answers to one chunk.
+#[derive(Debug)]
+pub(super) struct Answers {
+    first_sequence: u32,
+    answers: Vec<Option<Answer>>,
+    /// Whether an answer may have been lost.
+    is_torn: bool,
+}
+
+impl Answers {
+    /// None yet, of `count` commands.
     pub(super) fn new(first_sequence: u32, count: usize) -> Self {
         Self {
             first_sequence,
             answers: vec![None; count],
+            is_torn: false,
         }
     }
 
@@ -90,15 +111,30 @@ impl Acks {
         }
     }
 
-    /// Whether no more will come. The kernel answers in the order of the commands, so what is missing before the last
-    /// answer stays missing: the kernel swallows `EINTR`, which a synchronisation daemon may end with.
+    /// Answers were lost.
+    pub(super) fn lose(&mut self) {
+        self.is_torn = true;
+    }
+
+    /// Whether no more will come: the last command is answered.
     pub(super) fn are_final(&self) -> bool {
         self.answers.last().is_none_or(Option::is_some)
     }
 
-    /// One for each command, in their order.
-    pub(super) fn into_answers(self) -> impl Iterator<Item = Option<Answer>> {
-        self.answers.into_iter()
+    /// One for each of `commands`, in their order; none where it is not known what became of the command.
+    pub(super) fn into_answers(
+        self,
+        commands: &[Command],
+    ) -> impl Iterator<Item = (&Command, Option<Answer>)> {
+        let is_whole = self.are_final() && !self.is_torn;
+        commands
+            .iter()
+            .zip(self.answers)
+            .map(move |(command, answer)| {
+                let succeeded =
+                    || (is_whole && !may_fail_silently(command)).then_some(Answer::SUCCESS);
+                (command, answer.or_else(succeeded))
+            })
     }
 }
 

@@ -1,8 +1,8 @@
 //! Framing: netlink messages in datagrams.
 
 use netlink_packet_core::{
-    DoneBuffer, NLA_TYPE_MASK, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer,
-    NetlinkMessage, NlasIterator, parse_i32,
+    DoneBuffer, NLA_TYPE_MASK, NLM_F_ACK, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN,
+    NetlinkBuffer, NetlinkMessage, NlasIterator, parse_i32,
 };
 use netlink_packet_generic::GenlMessage;
 
@@ -28,6 +28,14 @@ pub(super) struct Answer {
     pub(super) detail: Option<String>,
 }
 
+impl Answer {
+    /// The command was carried out.
+    pub(super) const SUCCESS: Self = Self {
+        errno: 0,
+        detail: None,
+    };
+}
+
 /// What a netlink message is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content<'a> {
@@ -49,6 +57,13 @@ pub(super) struct Incoming<'a> {
     pub(super) sequence: u32,
     pub(super) flags: u16,
     pub(super) content: Content<'a>,
+}
+
+/// Makes a message ask for an acknowledgement also of its success.
+pub(super) fn ask_for_acknowledgement(message: &mut [u8]) {
+    if let Ok(mut message) = NetlinkBuffer::new_checked(message) {
+        message.set_flags(message.flags() | NLM_F_ACK);
+    }
 }
 
 /// The bytes of a message of the family `IPVS`.

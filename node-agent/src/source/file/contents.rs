@@ -19,9 +19,14 @@ use crate::source::decode::{self, Refusal};
 /// change costs what it touches and not what there is.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// What the documents of the version before said, by the digest of their text.
-    known: HashMap<[u8; 32], Arc<[Object]>>,
+    /// What the documents of the last version that was a plan said, by the digest of their text.
+    known: HashMap<Digest, Arc<[Object]>>,
+    /// The documents of the version before.
+    last: Vec<Digest>,
 }
+
+/// SHA-256 of a document.
+type Digest = [u8; 32];
 
 /// An object of a plan file.
 #[derive(Debug)]
@@ -40,26 +45,40 @@ enum Object {
 }
 
 impl Reader {
-    /// Reads the plan of `node` from the text of a plan file. `load` counts the versions of the file and stands in
-    /// for the generation of a plan that has none.
+    /// Reads the plan of `node` from the text of a plan file; none if it is the version before. `load` counts the
+    /// versions of the file and stands in for the generation of a plan that has none.
     ///
     /// # Errors
     /// When the text is not a plan file, or has no plan for the node, or the plan is refused.
-    pub fn read(&mut self, text: &str, node: &str, load: i64) -> Result<PlanBundle, FileError> {
-        let mut found = Vec::new();
-        let mut known = HashMap::new();
-        for (index, document) in documents(text).enumerate() {
-            let digest: [u8; 32] = Sha256::digest(document).into();
-            let objects = match self.known.get(&digest) {
+    pub fn read(
+        &mut self,
+        text: &str,
+        node: &str,
+        load: i64,
+    ) -> Result<Option<PlanBundle>, FileError> {
+        let documents: Vec<(Digest, &str)> = documents(text)
+            .map(|document| (Sha256::digest(document).into(), document))
+            .collect();
+        let digests = documents.iter().map(|(digest, _)| *digest);
+        if !self.last.is_empty() && self.last.iter().copied().eq(digests.clone()) {
+            return Ok(None);
+        }
+        self.last = digests.collect();
+        let mut found = Vec::with_capacity(documents.len());
+        for (index, (digest, document)) in documents.iter().enumerate() {
+            found.push(match self.known.get(digest) {
                 Some(objects) => Arc::clone(objects),
                 None => objects(document, index + 1)?.into(),
-            };
-            found.push(Arc::clone(&objects));
-            known.insert(digest, objects);
+            });
         }
         let bundle = bundle(found.iter().flat_map(|objects| objects.iter()), node, load)?;
-        self.known = known;
-        Ok(bundle)
+        self.known = self.last.iter().copied().zip(found).collect();
+        Ok(Some(bundle))
+    }
+
+    /// The next version counts as new although it may be the one before.
+    pub fn forget_version(&mut self) {
+        self.last.clear();
     }
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::arbitrary;
-use crate::model::{Family, ServiceKey};
+use crate::model::{Family, ServiceKey, SyncRole};
 
 fn deletions(count: u32) -> Vec<Command> {
     (1..=count)
@@ -71,51 +71,70 @@ fn a_chunk_ends_at_either_limit() {
     assert_eq!((by_messages.count, by_messages.next_sequence), (4, 5));
 }
 
+/// What is known of each command: its error number.
+fn known(answers: Answers, commands: &[Command]) -> Vec<Option<i32>> {
+    let answers = answers.into_answers(commands);
+    answers
+        .map(|(_, answer)| answer.map(|answer| answer.errno))
+        .collect()
+}
+
 #[test]
 fn answers_find_their_commands_in_any_order() {
-    let mut acks = Acks::new(u32::MAX, 3);
-    acks.take(&answer(0, 2));
-    acks.take(&answer(u32::MAX, 0));
-    assert!(!acks.are_final());
-    acks.take(&answer(1, 17));
-    assert!(acks.are_final());
-    let errnos: Vec<_> = acks
-        .into_answers()
-        .flatten()
-        .map(|answer| answer.errno)
-        .collect();
-    assert_eq!(errnos, [0, 2, 17]);
+    let mut answers = Answers::new(u32::MAX, 3);
+    answers.take(&answer(0, 2));
+    answers.take(&answer(u32::MAX, 0));
+    assert!(!answers.are_final());
+    answers.take(&answer(1, 17));
+    assert!(answers.are_final());
+    assert_eq!(known(answers, &deletions(3)), [Some(0), Some(2), Some(17)]);
 }
 
 #[test]
 fn answers_to_others_and_second_answers_count_for_nothing() {
-    let mut acks = Acks::new(10, 2);
+    let mut answers = Answers::new(10, 2);
     for sequence in [9, 12, 0, 10, 10] {
-        acks.take(&answer(sequence, 0));
+        answers.take(&answer(sequence, 0));
     }
-    acks.take(&answer(10, 1));
-    assert!(!acks.are_final());
-    let answers: Vec<_> = acks.into_answers().collect();
-    assert_eq!(
-        answers,
-        [
-            Some(Answer {
-                errno: 0,
-                detail: None
-            }),
-            None
-        ]
-    );
+    answers.take(&answer(10, 1));
+    assert!(!answers.are_final());
+    assert_eq!(known(answers, &deletions(2)), [Some(0), None]);
 }
 
 #[test]
-fn an_answer_that_was_swallowed_is_not_waited_for() {
-    let mut acks = Acks::new(1, 3);
-    acks.take(&answer(1, 0));
-    acks.take(&answer(3, 0));
-    assert!(acks.are_final());
-    let missing: Vec<_> = acks.into_answers().map(|answer| answer.is_none()).collect();
-    assert_eq!(missing, [false, true, false]);
+fn silence_before_the_last_answer_is_success_unless_answers_were_lost() {
+    let mut answers = Answers::new(1, 3);
+    answers.take(&answer(2, 17));
+    answers.take(&answer(3, 0));
+    assert!(answers.are_final());
+    assert_eq!(known(answers, &deletions(3)), [Some(0), Some(17), Some(0)]);
+
+    let mut answers = Answers::new(1, 3);
+    answers.lose();
+    answers.take(&answer(3, 0));
+    assert_eq!(known(answers, &deletions(3)), [None, None, Some(0)]);
+}
+
+#[test]
+fn a_daemon_on_which_the_kernel_is_silent_may_have_failed() {
+    let mut commands = deletions(2);
+    commands.insert(1, Command::StopDaemon(SyncRole::Backup));
+    let chunk = encode(
+        &commands,
+        1,
+        ORIGIN,
+        Limits {
+            bytes: 4096,
+            messages: 9,
+        },
+    );
+    let asks: Vec<bool> = frame::messages(&chunk.bytes)
+        .map(|message| message.flags & NLM_F_ACK != 0)
+        .collect();
+    assert_eq!(asks, [false, true, true]);
+    let mut answers = Answers::new(1, 3);
+    answers.take(&answer(3, 0));
+    assert_eq!(known(answers, &commands), [Some(0), None, Some(0)]);
 }
 
 proptest! {

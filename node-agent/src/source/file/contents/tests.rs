@@ -1,5 +1,11 @@
 use super::*;
 
+/// Reads a file for the first time.
+fn read(text: &str, node: &str, load: i64) -> Result<PlanBundle, FileError> {
+    let bundle = Reader::default().read(text, node, load)?;
+    Ok(bundle.expect("a version that is new"))
+}
+
 pub(in crate::source::file) const PLAN: &str = "\
 # What lb-1 does.
 ---
@@ -29,7 +35,7 @@ spec: {digest: other}
 
 #[test]
 fn what_only_machines_write_is_filled_in() {
-    let bundle = Reader::default().read(PLAN, "lb-1", 7).expect("a bundle");
+    let bundle = read(PLAN, "lb-1", 7).expect("a bundle");
     assert_eq!(bundle.generation, 7);
     assert_eq!(bundle.slices.keys().collect::<Vec<_>>(), ["edge-0"]);
     let slice = &bundle.slices["edge-0"];
@@ -47,7 +53,7 @@ fn what_only_machines_write_is_filled_in() {
 fn what_is_written_is_kept() {
     let text = "kind: NodePlan\nmetadata: {name: web-1, generation: 5}\n\
                 spec: {formatVersion: 1, revision: mine}\n";
-    let bundle = Reader::default().read(text, "web-1", 1).expect("a bundle");
+    let bundle = read(text, "web-1", 1).expect("a bundle");
     assert_eq!(
         (bundle.generation, bundle.plan.revision.as_str()),
         (5, "mine")
@@ -59,13 +65,7 @@ fn a_list_is_as_good_as_documents() {
     let text = "kind: List\nitems:\n\
                 - {kind: NodePlan, metadata: {name: web-1}, spec: {formatVersion: 1}}\n\
                 - {kind: NodePlan, metadata: {name: web-2}, spec: {formatVersion: 1}}\n";
-    assert_eq!(
-        Reader::default()
-            .read(text, "web-2", 1)
-            .expect("a bundle")
-            .name,
-        "web-2"
-    );
+    assert_eq!(read(text, "web-2", 1).expect("a bundle").name, "web-2");
 }
 
 #[test]
@@ -95,10 +95,7 @@ fn mistakes_are_named() {
         ),
     ];
     for (text, expected) in cases {
-        let error = Reader::default()
-            .read(text, "lb-1", 1)
-            .expect_err(text)
-            .to_string();
+        let error = read(text, "lb-1", 1).expect_err(text).to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -124,9 +121,11 @@ fn what_stands_in_both_versions_is_the_same_in_memory() {
         .next()
         .expect("a plan");
     let mut reader = Reader::default();
-    let mut read = |text: String| reader.read(&text, "lb-1", 1).expect("a bundle");
-    let before = read(format!("{head}{}{}", slice("a", 1), slice("b", 1)));
-    let after = read(format!("{head}{}{}", slice("a", 1), slice("b", 2)));
+    let mut read = |text: String| reader.read(&text, "lb-1", 1).expect("a plan file");
+    let first = format!("{head}{}{}", slice("a", 1), slice("b", 1));
+    let before = read(first.clone()).expect("a version that is new");
+    assert_eq!(read(first), None);
+    let after = read(format!("{head}{}{}", slice("a", 1), slice("b", 2))).expect("a new version");
     assert!(Arc::ptr_eq(&before.slices["a"], &after.slices["a"]));
     assert_eq!(after.slices["b"].pools[0].members[0].weight, 2);
     assert_ne!(before.plan.revision, after.plan.revision);
@@ -138,7 +137,7 @@ fn json_and_yaml_say_the_same() {
         "kind": "NodePlan", "metadata": {"name": "web-1"}, "spec": {"formatVersion": 1, "revision": "r"},
     });
     let yaml = serde_yaml::to_string(&json).expect("YAML");
-    let read = |text: &str| Reader::default().read(text, "web-1", 1).expect("a bundle");
+    let read = |text: &str| read(text, "web-1", 1).expect("a bundle");
     assert_eq!(read(&json.to_string()), read(&yaml));
     assert_eq!(
         read("{kind: NodePlan, metadata: {name: web-1}, spec: {formatVersion: 1, revision: r}}"),
@@ -154,9 +153,7 @@ fn a_slice_that_does_not_decode_matters_to_its_pair_alone() {
              spec: {{services: 1}}\n"
         )
     };
-    assert!(Reader::default().read(&wrong("inner"), "lb-1", 1).is_ok());
-    let refused = Reader::default()
-        .read(&wrong("edge"), "lb-1", 1)
-        .expect_err("refused");
+    assert!(read(&wrong("inner"), "lb-1", 1).is_ok());
+    let refused = read(&wrong("edge"), "lb-1", 1).expect_err("refused");
     assert!(refused.to_string().contains("PlanSlice/w"), "{refused}");
 }
