@@ -6,7 +6,7 @@ RELEASE := target/$(MUSL)/release
 IMAGES := target/lab/images
 LAB := target/debug/lab
 
-.PHONY: demo demo-down test setup tools images format lint test-long unit chart light marks machines e2e crds bench-idle bench-ipvs clean-lab
+.PHONY: demo demo-down test setup tools images format lint test-long unit chart light marks machines e2e crds bench-idle bench-ipvs bench-failover clean-lab
 
 ## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
 demo: images
@@ -78,6 +78,11 @@ bench-idle: images
 ## Time to program IPVS beside keepalived's and ipvsadm's, and the cost of large tables; writes docs/benchmarks/ipvs.md.
 bench-ipvs: images
 	cargo run -q -p lvs-e2e --bin bench-ipvs
+
+## Time until another director answers when the Active one dies or stops, beside keepalived's; about 80 minutes, goes on
+## where it was interrupted; writes docs/benchmarks/failover.md. OPTIONS="--events kill --intervals 100 --runs 10" does a part.
+bench-failover: images
+	cargo run -q -p lvs-e2e --bin bench-failover -- $(OPTIONS)
 
 ## Write the chart's CRDs after a change of the types.
 crds:

@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -149,6 +150,38 @@ impl Light {
     pub fn run_through(&self, command: &[OsString]) -> Result<i32> {
         let job = Job::new(self, command)?;
         self.boot(&job, Stdio::inherit(), Stdio::inherit())
+    }
+
+    /// Like [`Light::run`], with every line of standard output handed to `line` as it comes. Standard error is
+    /// passed through to this process's.
+    ///
+    /// # Errors
+    /// As [`Light::run`], and the first one of `line`, after the command's end.
+    pub fn run_reading(
+        &self,
+        command: &[OsString],
+        mut line: impl FnMut(&str) -> Result<()> + Send,
+    ) -> Result<i32> {
+        let job = Job::new(self, command)?;
+        let (read, write) = std::io::pipe()?;
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || -> Result<()> {
+                let mut result = Ok(());
+                // What comes after an error is read too, so that the writer is not held up.
+                for text in BufReader::new(read).lines() {
+                    let text = text?;
+                    if result.is_ok() {
+                        result = line(&text);
+                    }
+                }
+                result
+            });
+            let code = self.boot(&job, write.into(), Stdio::inherit());
+            match reader.join() {
+                Ok(read) => read.and(code),
+                Err(_) => bail!("the reader of the command's output panicked"),
+            }
+        })
     }
 
     fn boot(&self, job: &Job, stdout: Stdio, stderr: Stdio) -> Result<i32> {
