@@ -1,5 +1,6 @@
-//! What needs a kernel with IPVS and no cluster, in one that boots in two seconds: the IPVS client beside `ipvsadm`,
-//! and the stand-alone load balancer (`lvs-node-agent --plan`) with network namespaces as hosts.
+//! What needs a kernel with IPVS and no cluster, in one that boots in two seconds: the IPVS client beside `ipvsadm`, the
+//! stand-alone load balancer (`lvs-node-agent --plan`) with network namespaces as hosts, and VRRP between the agent and
+//! keepalived.
 
 #![allow(
     clippy::print_stdout,
@@ -17,20 +18,32 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lvs_e2e::cluster::repository;
 use lvs_lab::light::Light;
 
+#[path = "light/interop.rs"]
+mod interop;
 #[path = "light/stand_alone.rs"]
 mod stand_alone;
 #[path = "light/tunnels.rs"]
 mod tunnels;
 
-/// First argument of this program when it runs inside the light kernel; the second is the step.
+/// First argument of this program when it runs inside the light kernel; scenario and step follow.
 const INSIDE: &str = "--inside";
+
+/// The load balancer under no cluster.
+const STAND_ALONE: &str = "stand_alone";
+/// The agent and keepalived as each other's peers.
+const INTEROP: &str = "keepalived";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, inside, step] = words.as_slice()
+    if let [_, inside, scenario, step] = words.as_slice()
         && inside == INSIDE
     {
-        return match stand_alone::run(step) {
+        let result = if scenario == INTEROP {
+            interop::run(step)
+        } else {
+            stand_alone::run(step)
+        };
+        return match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 eprintln!("{reason:#}");
@@ -53,11 +66,21 @@ fn main() -> ExitCode {
             })
         })
         .collect();
-    trials.extend(stand_alone::STEPS.iter().map(|(step, _)| {
-        Trial::test(format!("stand_alone_{step}"), || {
-            inside(step).map_err(|reason| Failed::from(format!("{reason:#}")))
-        })
-    }));
+    let mut extend = |scenario: &'static str, step: &'static str, hosts: Vec<String>| {
+        trials.push(Trial::test(format!("{scenario}_{step}"), move || {
+            inside(scenario, step, &hosts).map_err(|reason| Failed::from(format!("{reason:#}")))
+        }));
+    };
+    for (step, _) in stand_alone::STEPS {
+        extend(
+            STAND_ALONE,
+            step,
+            stand_alone::HOSTS.map(str::to_owned).to_vec(),
+        );
+    }
+    for (step, _) in interop::STEPS {
+        extend(INTEROP, step, interop::hosts());
+    }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -78,15 +101,20 @@ fn kernel_tests_of(package: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs one step of the stand-alone load balancer in a kernel with hosts.
-fn inside(step: &str) -> Result<()> {
+/// Runs one step of a scenario in a kernel with hosts.
+fn inside(scenario: &str, step: &str, hosts: &[String]) -> Result<()> {
     build("lvs-node-agent")?;
     build("lvs-lab")?;
-    let hosts = stand_alone::HOSTS
+    let hosts = hosts
         .iter()
         .map(|host| host.parse())
         .collect::<Result<_>>()?;
-    let command: [OsString; 3] = [std::env::current_exe()?.into(), INSIDE.into(), step.into()];
+    let command: [OsString; 4] = [
+        std::env::current_exe()?.into(),
+        INSIDE.into(),
+        scenario.into(),
+        step.into(),
+    ];
     let output = Light::default()
         .hosts(hosts)
         .timeout(Duration::from_secs(180))
