@@ -18,6 +18,8 @@ use crate::ip::IpHeader;
 use crate::reject::RejectReason;
 
 #[cfg(test)]
+mod captured;
+#[cfg(test)]
 mod tests;
 
 /// IP protocol number of VRRP (IANA).
