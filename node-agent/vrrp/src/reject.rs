@@ -51,6 +51,9 @@ pub enum RejectReason {
     /// The packet bears this router's own address: looped back, or the address is in use twice.
     #[error("source address is this router's own")]
     OwnSource,
+    /// Version 2: this router owns the addresses and listens to nobody (RFC 3768 section 7.1).
+    #[error("this router owns the addresses")]
+    Owner,
     /// Unicast: the sender is none of the peers.
     #[error("source address is no unicast peer's")]
     Peer,
@@ -61,7 +64,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// Every reason, for metrics that exist before the first packet.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::IpHeader,
         Self::IpProtocol,
         Self::Source,
@@ -76,6 +79,7 @@ impl RejectReason {
         Self::AuthenticationType,
         Self::AuthenticationData,
         Self::OwnSource,
+        Self::Owner,
         Self::Peer,
         Self::Hmac(HmacRejection::Missing),
         Self::Hmac(HmacRejection::Malformed),
@@ -103,6 +107,7 @@ impl RejectReason {
             Self::AuthenticationType => "auth_type",
             Self::AuthenticationData => "auth_data",
             Self::OwnSource => "own_source",
+            Self::Owner => "owner",
             Self::Peer => "peer",
             Self::Hmac(reason) => reason.label(),
         }

@@ -292,6 +292,33 @@ fn reserved_bits_are_ignored() {
 }
 
 #[test]
+fn the_reserved_bits_are_never_set() {
+    for interval in [1, 0x0100, 0x0fff] {
+        let advertisement = Advertisement {
+            interval: Centiseconds::new(interval),
+            ..v3(ChecksumConvention::Rfc9568)
+        };
+        let bytes = advertisement.encode(ipv4().source, ipv4().destination);
+        assert_eq!(bytes[4] & 0xf0, 0);
+    }
+}
+
+#[test]
+fn intervals_do_not_reach_the_reserved_bits() {
+    let decoded = decode_changed(&ipv4(), RFC9568_V3_IPV4_FAST, |bytes| {
+        bytes[4] = 0xf0;
+        bytes[5] = 0;
+    });
+    assert_eq!(decoded, Err(RejectReason::Interval), "the rest is 0");
+    let too_long = Advertisement {
+        interval: Centiseconds::new(0x1000),
+        ..v3(ChecksumConvention::Rfc9568)
+    };
+    let bytes = too_long.encode(ipv4().source, ipv4().destination);
+    assert_eq!(bytes[4..6], [0x0f, 0xff]);
+}
+
+#[test]
 fn unknown_authentication_is_refused() {
     for kind in [2, 3, 255] {
         let decoded = decode_changed(&ipv4(), KEEPALIVED_V2_PASSWORD, |bytes| bytes[4] = kind);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::{Differences, Output, Role, RoleReason, Router, State, Watch};
 use crate::authentication::Authentication;
 use crate::config::{LowerPriorityAdvertisement, Transport};
-use crate::packet::{Addresses, Advertisement, PRIORITY_RELEASE, Version};
+use crate::packet::{Addresses, Advertisement, PRIORITY_OWNER, PRIORITY_RELEASE, Version};
 use crate::reject::RejectReason;
 use crate::time::Monotonic;
 
@@ -54,6 +54,9 @@ impl Router {
         }
         if config.version == Version::V3 {
             return Ok(());
+        }
+        if self.priority() == PRIORITY_OWNER {
+            return Err(RejectReason::Owner);
         }
         let password = match config.authentication {
             Some(Authentication::Simple(password)) => Some(password),

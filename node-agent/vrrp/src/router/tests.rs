@@ -16,6 +16,8 @@ mod configuring;
 mod contest;
 mod grouped;
 mod leaving;
+mod owner;
+mod sending;
 mod split;
 mod stalled;
 mod tracked;
