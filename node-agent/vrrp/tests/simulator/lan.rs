@@ -6,10 +6,14 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lvs_vrrp::hmac::HmacRejection;
 use lvs_vrrp::ip::IpHeader;
-use lvs_vrrp::{CheckedConfig, Input, Monotonic, Output, Role, Router};
+use lvs_vrrp::{
+    Adjustment, CheckedConfig, Input, Monotonic, Output, RejectReason, Role, Router, Wire,
+};
 
 use crate::machine::{Fault, Machine, Place, Port};
+use crate::random::Random;
 
 /// A change of role, as written to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +51,12 @@ pub(crate) struct Lan {
     under_way: BinaryHeap<Reverse<Delivery>>,
     sent: u64,
     now: Monotonic,
-    random: u64,
+    random: Random,
     loss_percent: u8,
+    /// Most packets lost in a row between two ports; no limit if none is given.
+    loss_limit: Option<u8>,
+    /// Packets lost in a row, by sender and receiver.
+    lost: BTreeMap<(Place, Place), u8>,
     duplication_percent: u8,
     latency: Duration,
     pub(crate) changes: Vec<Change>,
@@ -59,7 +67,14 @@ pub(crate) struct Lan {
 impl Lan {
     /// Machines that are powered on and whose routers have just started, all on `segments`.
     pub(crate) fn new(configs: &[CheckedConfig], segments: usize, seed: u64) -> Self {
-        let mut lan = Self {
+        let mut lan = Self::without_power(configs, segments, seed);
+        lan.power_on();
+        lan
+    }
+
+    /// Machines that are still to be powered on.
+    pub(crate) fn without_power(configs: &[CheckedConfig], segments: usize, seed: u64) -> Self {
+        Self {
             machines: configs
                 .iter()
                 .map(|config| Machine::new(config, segments))
@@ -67,17 +82,21 @@ impl Lan {
             under_way: BinaryHeap::new(),
             sent: 0,
             now: Monotonic::ZERO,
-            random: seed,
+            random: Random::new(seed),
             loss_percent: 0,
+            loss_limit: None,
+            lost: BTreeMap::new(),
             duplication_percent: 0,
             latency: Duration::from_micros(500),
             changes: Vec::new(),
             gaps: vec![vec![(Monotonic::ZERO, None)]; segments],
-        };
-        for number in 0..lan.machines.len() {
-            lan.start(number, &[]);
         }
-        lan
+    }
+
+    pub(crate) fn power_on(&mut self) {
+        for number in 0..self.machines.len() {
+            self.start(number, &[]);
+        }
     }
 
     pub(crate) fn now(&self) -> Monotonic {
@@ -100,6 +119,42 @@ impl Lan {
             .collect()
     }
 
+    /// Limits how many packets are lost in a row.
+    pub(crate) fn limit_loss(&mut self, limit: u8) {
+        self.loss_limit = Some(limit);
+    }
+
+    /// Lets the clock of a machine go wrong by millionths.
+    pub(crate) fn skew(&mut self, number: usize, millionths: i32) {
+        self.machines[number].skew = millionths;
+    }
+
+    /// The priority in force of a machine that runs.
+    pub(crate) fn priority(&self, number: usize) -> Option<u8> {
+        let router = self.machines[number].ports[0].router.as_ref();
+        router.map(Router::priority)
+    }
+
+    /// Hands each router's inputs to a new router: its outputs must be the same.
+    pub(crate) fn replay(&self) {
+        for port in self.machines.iter().flat_map(|machine| &machine.ports) {
+            let mut router = Router::new(port.config.clone());
+            for (input, now, outputs) in &port.log {
+                assert_eq!(&router.handle(input.clone(), *now), outputs);
+            }
+        }
+    }
+
+    /// Remembers what every router is told and what it says, for [`Lan::replay`].
+    pub(crate) fn record(&mut self) {
+        for machine in 0..self.machines.len() {
+            for port in &mut self.machines[machine].ports {
+                assert!(port.router.is_none(), "from the beginning");
+                port.records = true;
+            }
+        }
+    }
+
     pub(crate) fn is_drained(&self, number: usize) -> bool {
         self.machines[number].drained
     }
@@ -120,10 +175,12 @@ impl Lan {
     /// Ends every fault and starts what does not run, so that the segments are whole.
     pub(crate) fn repair(&mut self) {
         self.loss_percent = 0;
+        self.loss_limit = None;
         self.duplication_percent = 0;
         self.latency = Duration::from_micros(500);
         for machine in 0..self.machines.len() {
             self.machines[machine].paused_until = self.now;
+            self.adjust(machine, |adjustment| adjustment.is_fault = false);
             for segment in 0..self.gaps.len() {
                 self.mend(Place { machine, segment });
             }
@@ -167,11 +224,27 @@ impl Lan {
                 self.machines[number].drained = drain;
                 self.input_all(number, &Input::Drain(drain));
             }
+            Fault::Fail(number, is_fault) => {
+                self.adjust(number, |adjustment| adjustment.is_fault = is_fault);
+            }
+            Fault::Weigh(number, weight) => {
+                self.adjust(number, |adjustment| adjustment.weight = weight);
+            }
+            Fault::Hold(number, hold) => {
+                self.machines[number].holds = hold;
+                self.input_all(number, &Input::HoldPreemption(hold));
+            }
             Fault::Loss(percent) => self.loss_percent = percent,
             Fault::Duplication(percent) => self.duplication_percent = percent,
             Fault::Latency(latency) => self.latency = latency,
         }
         self.note_gaps();
+    }
+
+    fn adjust(&mut self, machine: usize, change: impl FnOnce(&mut Adjustment)) {
+        change(&mut self.machines[machine].adjustment);
+        let input = Input::Priority(self.machines[machine].adjustment);
+        self.input_all(machine, &input);
     }
 
     fn port(&mut self, place: Place) -> &mut Port {
@@ -198,8 +271,15 @@ impl Lan {
             }
             let config = self.port(place).config.clone();
             self.port(place).stopping = false;
+            self.port(place).wire = Wire::new(config.clone());
             self.port(place).router = Some(Router::new(config));
+            self.port(place).log.clear();
             self.handle(place, Input::Drain(drained));
+            let Machine {
+                adjustment, holds, ..
+            } = self.machines[machine];
+            self.handle(place, Input::Priority(adjustment));
+            self.handle(place, Input::HoldPreemption(holds));
             if self.port(place).unplugged {
                 self.handle(place, Input::InterfaceDown);
             }
@@ -225,7 +305,7 @@ impl Lan {
     }
 
     fn restart(&mut self, machine: usize) {
-        let now = self.now;
+        let now = self.machines[machine].clock(self.now);
         let ports = &mut self.machines[machine].ports;
         let resumed: Vec<_> = (0..ports.len())
             .filter(|segment| ports[*segment].resumes(now))
@@ -244,7 +324,7 @@ impl Lan {
             if machine.paused_until > self.now {
                 Some(machine.paused_until)
             } else {
-                machine.next_deadline()
+                machine.next_deadline().map(|at| machine.reaches(at))
             }
         };
         let deadlines = self.machines.iter().filter_map(deadline);
@@ -288,9 +368,12 @@ impl Lan {
     }
 
     fn tick(&mut self) {
-        for place in self.places() {
-            if self.machines[place.machine].paused_until <= self.now {
-                self.input(place, Input::Tick);
+        for number in 0..self.machines.len() {
+            let machine = &self.machines[number];
+            let now = machine.clock(self.now);
+            let is_due = machine.next_deadline().is_some_and(|at| at <= now);
+            if is_due && machine.paused_until <= self.now {
+                self.input_all(number, &Input::Tick);
             }
         }
     }
@@ -305,7 +388,11 @@ impl Lan {
     fn receive(&mut self, place: Place, header: &IpHeader, payload: &[u8]) {
         let time_of_day = self.now.since_epoch();
         let decoded = self.port(place).wire.decode(header, payload, time_of_day);
-        let advertisement = decoded.unwrap().unwrap();
+        let advertisement = match decoded {
+            // Sent twice, overtaken, or waited for: the network's doing, and as good as lost.
+            Err(RejectReason::Hmac(HmacRejection::Replay | HmacRejection::Stale)) => return,
+            other => other.unwrap().unwrap(),
+        };
         self.input(
             place,
             Input::Received {
@@ -332,21 +419,30 @@ impl Lan {
             return;
         }
         // What a router that was paused is told makes it step back, which is news for its group.
+        let now = self.machines[machine].clock(self.now);
         for _ in 0..2 {
-            for (segment, input) in self.machines[machine].settle(self.now) {
+            for (segment, input) in self.machines[machine].settle(now) {
                 self.handle(Place { machine, segment }, input);
             }
         }
-        let rest = self.machines[machine].settle(self.now);
+        let rest = self.machines[machine].settle(now);
         assert_eq!(rest, [], "{machine} is told the same for ever");
     }
 
     fn handle(&mut self, place: Place, input: Input) {
-        let now = self.now;
-        let Some(router) = &mut self.port(place).router else {
+        let now = self.machines[place.machine].clock(self.now);
+        let port = self.port(place);
+        let Some(router) = &mut port.router else {
             return;
         };
-        for output in router.handle(input, now) {
+        let outputs = if port.records {
+            let outputs = router.handle(input.clone(), now);
+            port.log.push((input, now, outputs.clone()));
+            outputs
+        } else {
+            router.handle(input, now)
+        };
+        for output in outputs {
             self.perform(place, output);
         }
     }
@@ -372,6 +468,9 @@ impl Lan {
             }
             Output::RoleChanged { to, .. } => {
                 let at = self.now;
+                if to != Role::Active {
+                    self.port(place).last_sent = None;
+                }
                 self.changes.push(Change { at, place, to });
             }
             Output::Stopped => self.port(place).router = None,
@@ -382,32 +481,42 @@ impl Lan {
     }
 
     fn send(&mut self, from: Place, destination: IpAddr, payload: &[u8]) {
-        let now = self.now;
+        let now = self.machines[from.machine].clock(self.now);
         let port = self.port(from);
-        port.last_sent = Some(now);
+        if let Some(last) = port.last_sent.replace(now) {
+            let silence = now.saturating_since(last);
+            let is_bound = port.is_active() && !port.stopping;
+            assert!(
+                !is_bound || silence < port.config.resume_within(),
+                "{from:?} speaks as Active after {silence:?}, when another may be"
+            );
+        }
         if port.mute || port.unplugged {
             return;
         }
         let source = port.config.own_address;
         for machine in (0..self.machines.len()).filter(|to| *to != from.machine) {
-            if self.chance(self.loss_percent) {
+            let to = Place {
+                machine,
+                segment: from.segment,
+            };
+            let is_addressed =
+                destination.is_multicast() || self.port(to).config.own_address == destination;
+            if !is_addressed || self.loses(from, to) {
                 continue;
             }
-            let copies = if self.chance(self.duplication_percent) {
+            let copies = if self.random.chance(self.duplication_percent) {
                 2
             } else {
                 1
             };
             for _ in 0..copies {
-                let latency = self.latency.mul_f64(self.fraction());
+                let latency = self.latency.mul_f64(self.random.fraction());
                 self.sent += 1;
                 self.under_way.push(Reverse(Delivery {
                     at: self.now + latency,
                     number: self.sent,
-                    to: Place {
-                        machine,
-                        segment: from.segment,
-                    },
+                    to,
                     source,
                     destination,
                     payload: payload.to_vec(),
@@ -418,7 +527,7 @@ impl Lan {
 
     fn note_gaps(&mut self) {
         for segment in 0..self.gaps.len() {
-            let held = !self.holders(segment).is_empty();
+            let held = (self.machines.iter()).any(|machine| machine.ports[segment].holds_vip);
             let now = self.now;
             let gaps = &mut self.gaps[segment];
             let open = gaps.last_mut().filter(|(_, end)| end.is_none());
@@ -430,18 +539,16 @@ impl Lan {
         }
     }
 
-    fn chance(&mut self, percent: u8) -> bool {
-        self.fraction() * 100.0 < f64::from(percent)
-    }
-
-    /// A number from 0 to 1 (splitmix64).
-    fn fraction(&mut self) -> f64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let upper = u32::try_from((mixed ^ (mixed >> 31)) >> 32).unwrap();
-        f64::from(upper) / f64::from(u32::MAX)
+    /// Whether a packet is lost.
+    fn loses(&mut self, from: Place, to: Place) -> bool {
+        let is_unlucky = self.random.chance(self.loss_percent);
+        let Some(limit) = self.loss_limit else {
+            return is_unlucky;
+        };
+        let lost = self.lost.entry((from, to)).or_default();
+        let is_lost = is_unlucky && *lost < limit;
+        *lost = if is_lost { *lost + 1 } else { 0 };
+        is_lost
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use lvs_vrrp::group::{self, Standing};
 use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{
-    Centiseconds, CheckedConfig, ChecksumConvention, Config, GratuitousAnnouncements, Input,
-    LowerPriorityAdvertisement, Monotonic, Preemption, Role, Router, Transport, Version, Wire,
+    Adjustment, Centiseconds, CheckedConfig, ChecksumConvention, Config, GratuitousAnnouncements,
+    Input, LowerPriorityAdvertisement, Monotonic, Output, Preemption, Role, Router, Transport,
+    Version, Wire,
 };
 
 pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
@@ -42,6 +43,12 @@ pub(crate) enum Fault {
     Stop(usize),
     Start(usize),
     Drain(usize, bool),
+    /// Something that is tracked fails, or works again.
+    Fail(usize, bool),
+    /// The weights of what is tracked change their sum.
+    Weigh(usize, i32),
+    /// Preemption is held, or no longer.
+    Hold(usize, bool),
     /// Percentage of deliveries that are lost.
     Loss(u8),
     /// Percentage of deliveries that arrive twice.
@@ -90,6 +97,10 @@ pub(crate) struct Port {
     pub(crate) holds_vip: bool,
     pub(crate) last_sent: Option<Monotonic>,
     pub(crate) waiting: Vec<(IpHeader, Vec<u8>)>,
+    /// Whether `log` is kept.
+    pub(crate) records: bool,
+    /// What the present router was told and has said.
+    pub(crate) log: Vec<(Input, Monotonic, Vec<Output>)>,
 }
 
 impl Port {
@@ -105,6 +116,8 @@ impl Port {
             holds_vip: false,
             last_sent: None,
             waiting: Vec::new(),
+            records: false,
+            log: Vec::new(),
         }
     }
 
@@ -127,6 +140,10 @@ impl Port {
 pub(crate) struct Machine {
     pub(crate) ports: Vec<Port>,
     pub(crate) drained: bool,
+    pub(crate) adjustment: Adjustment,
+    pub(crate) holds: bool,
+    /// By how many millionths its clock is too fast.
+    pub(crate) skew: i32,
     pub(crate) paused_until: Monotonic,
 }
 
@@ -135,8 +152,28 @@ impl Machine {
         Self {
             ports: (0..segments).map(|_| Port::new(config.clone())).collect(),
             drained: false,
+            adjustment: Adjustment::default(),
+            holds: false,
+            skew: 0,
             paused_until: Monotonic::ZERO,
         }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn clock(&self, now: Monotonic) -> Monotonic {
+        let nanoseconds = i128::try_from(now.since_epoch().as_nanos()).unwrap();
+        let wrong = nanoseconds * i128::from(self.skew) / 1_000_000;
+        from_nanoseconds(nanoseconds + wrong)
+    }
+
+    /// When its clock shows this.
+    pub(crate) fn reaches(&self, shown: Monotonic) -> Monotonic {
+        let nanoseconds = i128::try_from(shown.since_epoch().as_nanos()).unwrap();
+        let mut now = nanoseconds * 1_000_000 / i128::from(1_000_000 + self.skew);
+        while self.clock(from_nanoseconds(now)) < shown {
+            now += 1;
+        }
+        from_nanoseconds(now)
     }
 
     /// When one of its routers or the group has something to do.
@@ -166,4 +203,8 @@ impl Machine {
             .filter_map(|(segment, port)| Some((segment, port.router.as_ref()?.standing())))
             .unzip()
     }
+}
+
+fn from_nanoseconds(nanoseconds: i128) -> Monotonic {
+    Monotonic::from_epoch(Duration::from_nanos(u64::try_from(nanoseconds).unwrap()))
 }

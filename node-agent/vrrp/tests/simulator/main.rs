@@ -3,13 +3,17 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "the whole crate is a test: what does not hold shall fail it"
+    reason = "the whole crate is a test: what does not hold shall fail it, and a long run tells what \
+              it has covered"
 )]
 
 mod groups;
 mod lan;
+mod long;
 mod machine;
+mod random;
 
 use std::time::Duration;
 
@@ -119,6 +123,9 @@ fn on_one_of(machines: usize, fault: Fault) -> Fault {
         Fault::Stop(number) => Fault::Stop(number % machines),
         Fault::Start(number) => Fault::Start(number % machines),
         Fault::Drain(number, drain) => Fault::Drain(number % machines, drain),
+        Fault::Fail(number, is_fault) => Fault::Fail(number % machines, is_fault),
+        Fault::Weigh(number, weight) => Fault::Weigh(number % machines, weight),
+        Fault::Hold(number, hold) => Fault::Hold(number % machines, hold),
         medium @ (Fault::Loss(_) | Fault::Duplication(_) | Fault::Latency(_)) => medium,
     }
 }
