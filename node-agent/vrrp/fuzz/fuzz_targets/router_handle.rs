@@ -9,9 +9,9 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use lvs_vrrp::{
-    Addresses, Advertisement, Centiseconds, CheckedConfig, ChecksumConvention, Config,
+    Addresses, Adjustment, Advertisement, Centiseconds, CheckedConfig, ChecksumConvention, Config,
     GratuitousAnnouncements, GroupOrder, Input, LowerPriorityAdvertisement, Monotonic, Output,
-    Preemption, Role, Router, Version,
+    Preemption, Role, Router, Transport, Version,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -22,6 +22,11 @@ enum Step {
     Drain(bool),
     Group(u8),
     TakeOver,
+    Priority {
+        weight: i32,
+        is_fault: bool,
+    },
+    HoldPreemption(bool),
     Interface(bool),
     Hear {
         source: u8,
@@ -35,17 +40,19 @@ enum Step {
         interval: u16,
         addresses: u8,
         preempts: bool,
+        peers: u8,
     },
     Pass(u16),
 }
 
 fuzz_target!(|steps: Vec<Step>| {
-    let Some(initial) = config(100, 100, 1, false) else {
+    let Some(initial) = config(100, 100, 1, false, 0) else {
         return;
     };
     let mut router = Router::new(initial);
     let mut now = Monotonic::ZERO;
     let mut held = Vec::new();
+    let mut split = None;
     for step in steps {
         let input = match step {
             Step::Start => Input::Start,
@@ -58,6 +65,8 @@ fuzz_target!(|steps: Vec<Step>| {
                 _ => GroupOrder::Release,
             }),
             Step::TakeOver => Input::TakeOver,
+            Step::Priority { weight, is_fault } => Input::Priority(Adjustment { weight, is_fault }),
+            Step::HoldPreemption(hold) => Input::HoldPreemption(hold),
             Step::Interface(true) => Input::InterfaceUp,
             Step::Interface(false) => Input::InterfaceDown,
             Step::Hear {
@@ -83,7 +92,8 @@ fuzz_target!(|steps: Vec<Step>| {
                 interval,
                 addresses,
                 preempts,
-            } => match config(priority, interval, addresses, preempts) {
+                peers,
+            } => match config(priority, interval, addresses, preempts, peers) {
                 Some(config) => Input::Reconfigure(Box::new(config)),
                 None => continue,
             },
@@ -95,6 +105,7 @@ fuzz_target!(|steps: Vec<Step>| {
         let before = router.role();
         let outputs = router.handle(input, now);
         check(&router, before, &outputs, &mut held);
+        check_split(&router, &outputs, &mut split);
         // A Backup of a group is told when to take over.
         if router.role() != Role::Backup {
             let is_active = router.role() == Role::Active;
@@ -135,7 +146,35 @@ fn check(router: &Router, before: Role, outputs: &[Output], held: &mut Vec<std::
     }
 }
 
-fn config(priority: u8, interval: u16, addresses: u8, preempts: bool) -> Option<CheckedConfig> {
+/// A split is told of once, ends once, and does not outlast the role; what is sent goes to everybody.
+fn check_split(router: &Router, outputs: &[Output], split: &mut Option<std::net::IpAddr>) {
+    let mut sent = 0;
+    for output in outputs {
+        match output {
+            Output::SplitBrain { peer, .. } => assert_eq!(split.replace(*peer), None),
+            Output::SplitHealed { peer, .. } => assert_eq!(split.take(), Some(*peer)),
+            Output::SendAdvertisement {
+                destination,
+                advertisement,
+            } => {
+                sent += 1;
+                assert!(router.config().destinations().contains(destination));
+                assert!(advertisement.priority == 0 || advertisement.priority == router.priority());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(sent % router.config().destinations().len(), 0);
+    assert!(split.is_none() || router.role() == Role::Active);
+}
+
+fn config(
+    priority: u8,
+    interval: u16,
+    addresses: u8,
+    preempts: bool,
+    peers: u8,
+) -> Option<CheckedConfig> {
     Config {
         virtual_router_id: 51,
         version: Version::V3,
@@ -150,6 +189,16 @@ fn config(priority: u8, interval: u16, addresses: u8, preempts: bool) -> Option<
         },
         preempt_delay: Duration::from_secs(1),
         authentication: None,
+        transport: if peers == 0 {
+            Transport::Multicast
+        } else {
+            Transport::Unicast {
+                peers: (1..=peers.min(4))
+                    .map(|last| [192, 0, 2, last].into())
+                    .collect(),
+                minimum_ttl: 255,
+            }
+        },
         checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: (0..addresses)
             .map(|last| [198, 51, 100, last].into())
