@@ -1,4 +1,4 @@
-//! Health, metrics and recent operations over HTTP, for the node itself alone.
+//! Health, metrics, recent operations and VRRP's flight recorder over HTTP, for the node itself alone.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,6 +22,8 @@ use crate::bundle::PlanBundle;
 use crate::heartbeat::Heartbeat;
 use crate::op_log::{Entry, OpLog};
 use crate::report::{Report, ReportedCondition};
+use crate::vrrp::VrrpControl;
+use crate::vrrp::recorder::Recording;
 
 /// `Content-Type` of the metrics, the text format of `OpenMetrics` 1.0.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -43,6 +45,8 @@ pub struct Admin {
     pub reading: Arc<Mutex<()>>,
     /// Recent operations.
     pub ops: OpLog,
+    /// What the VRRP routers went through.
+    pub vrrp: VrrpControl,
 }
 
 /// Serves on `address`. Does not return unless that fails.
@@ -60,6 +64,7 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
         .route("/ops", get(ops))
+        .route("/vrrp/recorder", get(recordings))
         .with_state(admin)
 }
 
@@ -122,6 +127,20 @@ async fn ops(State(admin): State<Admin>, Query(query): Query<Last>) -> Response 
     ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response()
 }
 
+/// What every router went through lately, as it would be written after a change of role.
+async fn recordings(State(admin): State<Admin>) -> Response {
+    let recordings = admin.vrrp.recordings().await;
+    let written = spawn_blocking(move || {
+        let lines = recordings.iter().map(Recording::to_lines);
+        lines.collect::<Result<String, _>>()
+    });
+    match written.await {
+        Ok(Ok(lines)) => ([(header::CONTENT_TYPE, "application/jsonl")], lines).into_response(),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
 fn line(entry: &Entry) -> String {
     let time = entry.time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let object = json!({
@@ -163,6 +182,7 @@ mod tests {
             registry: Arc::default(),
             reading: Arc::default(),
             ops: ops.clone(),
+            vrrp: VrrpControl::of_no_thread(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -233,5 +253,6 @@ mod tests {
             "{body}"
         );
         assert_eq!(fetch(&server, "/metrics").await, (200, "# EOF\n".into()));
+        assert_eq!(fetch(&server, "/vrrp/recorder").await, (200, String::new()));
     }
 }

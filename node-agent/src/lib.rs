@@ -27,4 +27,5 @@ pub mod source;
 pub mod statistics;
 pub mod store;
 pub mod supervisor;
+pub mod track;
 pub mod vrrp;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufWriter, IsTerminal as _};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,8 +25,10 @@ use lvs_node_agent::source::{self, PlanSender, Plans};
 use lvs_node_agent::statistics::{Limits, Statistics};
 use lvs_node_agent::store::Store;
 use lvs_node_agent::supervisor;
+use lvs_node_agent::track;
 use lvs_node_agent::vrrp::journal::Journal;
-use lvs_node_agent::vrrp::{VrrpEvent, VrrpHandle};
+use lvs_node_agent::vrrp::recorder::archive;
+use lvs_node_agent::vrrp::{Told, VrrpHandle};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -101,7 +104,7 @@ fn run(args: Args) -> anyhow::Result<()> {
     supervisor::settle_child().context("cannot follow the parent process")?;
     let _lock = AgentLock::acquire(&args.state_dir)?;
     let (store, from_disk) = Store::open(&args.state_dir)?;
-    let (vrrp, vrrp_events) = VrrpHandle::start(args.vrrp_realtime_priority)
+    let (vrrp, told) = VrrpHandle::start(args.vrrp_realtime_priority)
         .context("cannot start VRRP; NET_ADMIN and NET_RAW are needed")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -113,7 +116,7 @@ fn run(args: Args) -> anyhow::Result<()> {
             // A task of its own: whatever wakes the root future writes to the runtime's eventfd
             // first, which makes every timer cost two rounds of epoll.
             let (sender, plans) = source::channel(store, from_disk);
-            let work = tokio::spawn(work(args, sender, plans, vrrp, vrrp_events));
+            let work = tokio::spawn(work(args, sender, plans, vrrp, told));
             work.await.context("the agent panicked")?
         })
 }
@@ -124,7 +127,7 @@ async fn work(
     sender: PlanSender,
     plans: Plans,
     vrrp: VrrpHandle,
-    vrrp_events: mpsc::Receiver<VrrpEvent>,
+    told: Told,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -158,7 +161,16 @@ async fn work(
         plans: plans.bundle.clone(),
         notices: notices.clone(),
     };
-    let journal = tokio::spawn(journal.keep(vrrp_events));
+    let journal = tokio::spawn(journal.keep(told.events));
+    let recordings = tokio::spawn(archive::keep(args.state_dir.clone(), told.recordings));
+    let control = vrrp.control();
+    let tracking = track::run(
+        plans.bundle.clone(),
+        reported.clone(),
+        args.state_dir.clone(),
+        move |verdicts| control.track(verdicts),
+    );
+    tokio::spawn(tracking);
     tokio::spawn(pass_on(drifted, notices));
     let admin = Admin {
         heartbeat: heartbeat.clone(),
@@ -167,16 +179,9 @@ async fn work(
         registry: Arc::new(registry),
         reading: Arc::default(),
         ops: ops.clone(),
+        vrrp: vrrp.control(),
     };
-    let admin_address = args.admin_address;
-    tokio::spawn(async move {
-        // Traffic matters more than its metrics. But a predecessor may have the port still, and the kubelet
-        // restarts an agent that it cannot ask.
-        while let Err(error) = admin::serve(admin_address, admin.clone()).await {
-            tracing::error!(%error, %admin_address, "health and metrics are not served");
-            tokio::time::sleep(ADMIN_PAUSE).await;
-        }
-    });
+    tokio::spawn(serve_admin(args.admin_address, admin));
 
     let settings = Settings {
         node_name: args.node_name.clone(),
@@ -213,13 +218,23 @@ async fn work(
     tracing::info!("stopping: VIPs are handed over, IPVS stays as it is");
     vrrp.stop().await.context("VRRP failed while it stopped")?;
     lookout.stop().await;
-    // The thread is gone, so the journal ends once it has written down what happened last.
+    // The thread is gone, so these end once they have written down what happened last.
     journal.await?;
+    recordings.await?;
     if let Some(client) = client {
         let last = reported.borrow().clone();
         reporter::publish_stopped(client, &args.node_name, last).await;
     }
     Ok(())
+}
+
+/// Serves the admin port. Traffic matters more than its metrics. But a predecessor may have the port still,
+/// and the kubelet restarts an agent that it cannot ask.
+async fn serve_admin(address: SocketAddr, admin: Admin) {
+    while let Err(error) = admin::serve(address, admin.clone()).await {
+        tracing::error!(%error, %address, "health and metrics are not served");
+        tokio::time::sleep(ADMIN_PAUSE).await;
+    }
 }
 
 async fn cluster() -> anyhow::Result<Client> {

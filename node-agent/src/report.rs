@@ -4,6 +4,8 @@ pub mod compose;
 pub mod refusal;
 pub mod services;
 
+use std::collections::BTreeMap;
+
 use lvs_crds::v1alpha1::{
     DrainingServer, InstanceReport, KernelReport, ServiceProblem, UnhealthyServer,
 };
@@ -29,6 +31,8 @@ pub struct Report {
     pub draining: Vec<DrainingServer>,
     /// How many members leave, also those beyond the list.
     pub draining_count: usize,
+    /// How many virtual services of each VRRP instance that tracks them are ready.
+    pub ready_services: BTreeMap<String, ReadyServices>,
     /// What the kernel can do.
     pub kernel: Option<KernelReport>,
     /// Conditions, without times: whoever publishes them adds those.
@@ -46,6 +50,23 @@ impl Report {
             observed_generation: -1,
             ..Self::default()
         }
+    }
+}
+
+/// How many of some virtual services are ready: in the kernel, and with their quorum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadyServices {
+    /// Those that are.
+    pub ready: u64,
+    /// All of them.
+    pub all: u64,
+}
+
+impl ReadyServices {
+    /// Whether `percent` of 100 are ready; true if there are none at all.
+    #[must_use]
+    pub fn is_at_least(self, percent: u32) -> bool {
+        self.ready.saturating_mul(100) >= self.all.saturating_mul(percent.into())
     }
 }
 

@@ -11,12 +11,15 @@
 //! decided by [`lvs_vrrp::Router`]. VIPs have a lifetime in the kernel that the thread renews while
 //! its router is Active, so that they end with it; an agent that is back sooner goes on as Active.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::track::Verdict;
 
 pub mod addresses;
 mod announce;
@@ -29,6 +32,7 @@ pub mod metrics;
 mod netlink;
 pub mod plan;
 mod realtime;
+pub mod recorder;
 mod refresh;
 pub mod report;
 mod shell;
@@ -38,18 +42,67 @@ mod vips;
 
 pub use metrics::VrrpMetrics;
 pub use plan::{Family, RouterPlan, VrrpPlan};
-pub use report::{RouterReport, VrrpEvent, VrrpEventKind, VrrpReport};
+pub use report::{RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport};
 
+use recorder::Recording;
 use thread::{Command, Links, VrrpThread};
 
 /// How many events may wait for their reader.
 const EVENTS: usize = 256;
+/// How many recordings may wait to be written.
+const RECORDINGS: usize = 4;
+
+/// Tells the VRRP thread what does not come from its plan.
+#[derive(Clone, Debug)]
+pub struct VrrpControl {
+    commands: std_mpsc::Sender<Command>,
+    wake: Arc<EventFd>,
+}
+
+impl VrrpControl {
+    /// What tracked things do to the instances, by their names. One that is not named is as its plan
+    /// has it.
+    pub fn track(&self, verdicts: BTreeMap<String, Verdict>) {
+        self.command(Command::Track(verdicts));
+    }
+
+    /// What every router went through lately; nothing when the thread has ended.
+    pub async fn recordings(&self) -> Vec<Recording> {
+        let (sender, recordings) = oneshot::channel();
+        self.command(Command::Record(sender));
+        recordings.await.unwrap_or_default()
+    }
+
+    /// One that nobody listens to.
+    #[cfg(test)]
+    pub(crate) fn of_no_thread() -> Self {
+        Self {
+            commands: std_mpsc::channel().0,
+            wake: Arc::new(EventFd::new().expect("an eventfd")),
+        }
+    }
+
+    fn command(&self, command: Command) {
+        // A thread that has ended is noticed by its report.
+        if self.commands.send(command).is_ok() {
+            let _ = self.wake.write(1);
+        }
+    }
+}
+
+/// What the VRRP thread tells, for those who write it down.
+#[derive(Debug)]
+pub struct Told {
+    /// What happened.
+    pub events: mpsc::Receiver<VrrpEvent>,
+    /// What a router went through that became Active, or is no longer.
+    pub recordings: mpsc::Receiver<Recording>,
+}
 
 /// The VRRP thread, from outside.
 #[derive(Debug)]
 pub struct VrrpHandle {
-    commands: std_mpsc::Sender<Command>,
-    wake: Arc<EventFd>,
+    control: VrrpControl,
     report: watch::Receiver<VrrpReport>,
     metrics: Arc<VrrpMetrics>,
     thread: JoinHandle<io::Result<()>>,
@@ -64,19 +117,21 @@ impl VrrpHandle {
     ///
     /// # Errors
     /// When the thread or its sockets cannot be made: `CAP_NET_ADMIN` and `CAP_NET_RAW` are needed.
-    pub fn start(realtime_priority: u8) -> io::Result<(Self, mpsc::Receiver<VrrpEvent>)> {
+    pub fn start(realtime_priority: u8) -> io::Result<(Self, Told)> {
         let (commands, command_receiver) = std_mpsc::channel();
         let wake = Arc::new(EventFd::from_flags(
             EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
         )?);
         let (report_sender, report) = watch::channel(VrrpReport::default());
         let (events, event_receiver) = mpsc::channel(EVENTS);
+        let (recordings, recording_receiver) = mpsc::channel(RECORDINGS);
         let metrics = Arc::new(VrrpMetrics::default());
         let thread = VrrpThread::open(Links {
             commands: command_receiver,
             wake: Arc::clone(&wake),
             report: report_sender,
             events,
+            recordings,
             metrics: Arc::clone(&metrics),
         })?;
         let counters = Arc::clone(&metrics);
@@ -89,19 +144,28 @@ impl VrrpHandle {
                 thread.run()
             })?;
         let handle = Self {
-            commands,
-            wake,
+            control: VrrpControl { commands, wake },
             report,
             metrics,
             thread,
         };
-        Ok((handle, event_receiver))
+        let told = Told {
+            events: event_receiver,
+            recordings: recording_receiver,
+        };
+        Ok((handle, told))
     }
 
     /// Runs exactly these routers from now on. A router that is left out hands over, if it is
     /// Active, and its VIPs go; one that is changed goes on.
     pub fn configure(&self, plan: VrrpPlan) {
-        self.command(Command::Configure(plan));
+        self.control.command(Command::Configure(plan));
+    }
+
+    /// For those who tell the thread something beside its plan.
+    #[must_use]
+    pub fn control(&self) -> VrrpControl {
+        self.control.clone()
     }
 
     /// State of the routers. The sender is gone when the thread has ended.
@@ -122,7 +186,7 @@ impl VrrpHandle {
     /// # Errors
     /// When the thread had failed or panicked.
     pub async fn stop(mut self) -> io::Result<()> {
-        self.command(Command::Stop);
+        self.control.command(Command::Stop);
         while self.report.changed().await.is_ok() {}
         self.ended()
     }
@@ -135,12 +199,5 @@ impl VrrpHandle {
         self.thread
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the VRRP thread panicked")))
-    }
-
-    fn command(&self, command: Command) {
-        // A thread that has ended is noticed by its report.
-        if self.commands.send(command).is_ok() {
-            let _ = self.wake.write(1);
-        }
     }
 }

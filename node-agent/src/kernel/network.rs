@@ -1,6 +1,7 @@
 //! Interfaces and addresses by rtnetlink: reading them, changing a real server's, and being told of
 //! changes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 
@@ -117,6 +118,22 @@ impl Network {
             }
         }
         Ok(facts)
+    }
+
+    /// Reads the names of the interfaces that are up and have a carrier.
+    ///
+    /// # Errors
+    /// When the kernel does not answer as it should.
+    pub async fn running_interfaces(&self) -> Result<BTreeSet<String>, NetworkError> {
+        let mut running = BTreeSet::new();
+        let mut links = self.handle.link().get().execute();
+        while let Some(link) = links.try_next().await.map_err(NetworkError::Refused)? {
+            let needed = LinkFlags::Up | LinkFlags::Running;
+            if link.header.flags.contains(needed) {
+                running.extend(interface(&link).map(|interface| interface.name));
+            }
+        }
+        Ok(running)
     }
 
     /// Adds a VIP for good, marked as ours.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_crds::v1alpha1::condition::{self, reason};
 use lvs_crds::v1alpha1::{
-    DirectorRole, InstanceReport, RouterState, UnhealthyBackend, UnhealthyServer,
+    DirectorRole, InstancePlan, InstanceReport, RouterState, UnhealthyBackend, UnhealthyServer,
 };
 use lvs_health::Health;
 
@@ -114,6 +114,11 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
             .take(Report::MAX_NAMED)
             .map(services::draining)
             .collect(),
+        ready_services: services::ready(
+            plan.director.iter().flat_map(tracking),
+            outcome.services,
+            outcome.programming,
+        ),
         kernel: Some(services::kernel(
             outcome.kernel,
             outcome.ipvs_version,
@@ -123,6 +128,16 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
         )),
         conditions,
     }
+}
+
+/// The instances that track their virtual services.
+fn tracking(role: &DirectorRole) -> impl Iterator<Item = &str> {
+    let is_tracking = |instance: &&InstancePlan| {
+        let mut tracks = instance.track.iter();
+        tracks.any(|track| track.virtual_services.is_some())
+    };
+    let instances = role.instances.iter().filter(is_tracking);
+    instances.map(|instance| instance.name.as_str())
 }
 
 /// The condition `Programmed`, without its type.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lvs_crds::v1alpha1::{DrainingServer, KernelReport, ServiceProblem};
 use lvs_ipvs::DestinationKey;
 
+use super::ReadyServices;
 use super::refusal::{NodeKernel, Refused};
 use crate::plan::ipvs::fallback_destination;
 use crate::plan::services::Services;
@@ -55,6 +56,40 @@ pub fn without_quorum(services: &Services, programming: &Programming) -> BTreeSe
         .filter_map(|key| services.owners.get(key))
         .map(|owner| owner.name.to_string())
         .collect()
+}
+
+/// How many virtual services of each of `instances` are ready.
+#[must_use]
+pub fn ready<'a>(
+    instances: impl IntoIterator<Item = &'a str>,
+    services: &Services,
+    programming: &Programming,
+) -> BTreeMap<String, ReadyServices> {
+    let mut ready: BTreeMap<String, ReadyServices> = instances
+        .into_iter()
+        .map(|instance| (instance.to_owned(), ReadyServices::default()))
+        .collect();
+    if ready.is_empty() {
+        return ready;
+    }
+    let refused: BTreeSet<_> = programming.refused().map(|(key, _)| key).collect();
+    let unready: BTreeSet<_> = services
+        .owners
+        .iter()
+        .filter(|(key, _)| {
+            !programming.has(key)
+                || refused.contains(key)
+                || programming.without_quorum().contains(key)
+        })
+        .map(|(_, owner)| &owner.name)
+        .collect();
+    for service in services.resolved.values() {
+        if let Some(count) = ready.get_mut(&service.plan.instance) {
+            count.all += 1;
+            count.ready += u64::from(!unready.contains(&service.name));
+        }
+    }
+    ready
 }
 
 /// Why virtual services cannot be carried out as asked, one reason for each.

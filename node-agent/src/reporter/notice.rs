@@ -58,7 +58,8 @@ impl Notice {
             VrrpEventKind::VipRestored(address, _) => (true, "DriftRepaired", Some(*address)),
             VrrpEventKind::VipFoughtOver(address) => (true, "RemovedAgain", Some(*address)),
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
-            VrrpEventKind::Contested { .. } => (true, "SplitBrain", None),
+            VrrpEventKind::SplitBrain { .. } => (true, "SplitBrain", None),
+            VrrpEventKind::SplitHealed { .. } => (false, "SplitHealed", None),
             VrrpEventKind::PeerDiffers { differences, .. }
                 if *differences != Differences::default() =>
             {

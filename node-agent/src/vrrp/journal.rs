@@ -85,7 +85,9 @@ fn log(event: &VrrpEvent) {
     let (instance, family) = (event.instance.as_str(), event.family.label());
     let (interface, kind) = (event.interface.as_str(), &event.kind);
     match kind {
-        VrrpEventKind::RoleChanged { .. } | VrrpEventKind::PeerDiffers { .. } => {
+        VrrpEventKind::RoleChanged { .. }
+        | VrrpEventKind::PeerDiffers { .. }
+        | VrrpEventKind::SplitHealed { .. } => {
             tracing::info!(target: "vrrp", instance, family, interface, "{kind}");
         }
         _ => tracing::warn!(target: "vrrp", instance, family, interface, "{kind}"),

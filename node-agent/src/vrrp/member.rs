@@ -1,24 +1,27 @@
 //! One router with its interface: carries out what the state machine says. No decisions.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::group::Standing;
 use lvs_vrrp::ip::IpHeader;
-use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interval, announcement};
+use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interval};
 
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
-use super::clock::{clock, time_of_day};
+use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
+use super::recorder::{Recorder, Recording};
 use super::refresh::Refresh;
-use super::report::{RouterReport, VrrpEvent, VrrpEventKind};
+use super::report::{RouterReport, SplitBrain};
 use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
+use crate::track::Verdict;
+
+mod link;
+mod outputs;
 
 /// What has failed is tried again this much later.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,10 +34,25 @@ enum Life {
     Stopped,
 }
 
+/// What a router starts with.
+pub(super) struct Start<'a> {
+    /// Whether its interface works.
+    pub(super) running: bool,
+    /// What the kernel has: VIPs of a run that ended a moment ago mean that the router may go on as
+    /// Active.
+    pub(super) present: &'a [KernelAddress],
+    /// What tracked things do to it.
+    pub(super) verdict: Verdict,
+}
+
 /// A router and what it needs of its interface.
 pub(super) struct Member {
     plan: RouterPlan,
     router: Router,
+    recorder: Recorder,
+    /// What tracked things do to it.
+    tracked: Verdict,
+    split_brain: Option<SplitBrain>,
     wire: Wire,
     socket: Option<AdvertisementSocket>,
     port: Option<Port>,
@@ -70,17 +88,19 @@ impl Sending {
 }
 
 impl Member {
-    /// Starts a router. `present` is what the kernel has: VIPs of a run that ended a moment ago mean
-    /// that the router may go on as Active.
+    /// Starts a router.
     pub(super) fn start(
         plan: RouterPlan,
-        running: bool,
-        present: &[KernelAddress],
+        start: Start<'_>,
         now: Monotonic,
         shell: &mut Shell<'_>,
     ) -> Self {
+        let router = Router::new(plan.config.clone());
         let mut member = Self {
-            router: Router::new(plan.config.clone()),
+            recorder: Recorder::new(router.clone()),
+            router,
+            tracked: Verdict::default(),
+            split_brain: None,
             wire: Wire::new(plan.config.clone()),
             plan,
             socket: None,
@@ -95,7 +115,7 @@ impl Member {
             sending: Sending::default(),
         };
         let mut age = None;
-        for address in member.left_behind(present) {
+        for address in member.left_behind(start.present) {
             let since = address.age(now.since_epoch());
             age = Some(age.map_or(since, |age: Duration| age.max(since)));
             member.vips.adopt(address);
@@ -104,18 +124,19 @@ impl Member {
         if member.plan.drain {
             member.input(Input::Drain(true), now, shell);
         }
-        if running {
+        member.judge(start.verdict, now, shell);
+        if start.running {
             member.open(shell);
         }
         if member.socket.is_none() {
             member.input(Input::InterfaceDown, now, shell);
         }
-        let start = if resumes {
+        let input = if resumes {
             Input::StartActive
         } else {
             Input::Start
         };
-        member.input(start, now, shell);
+        member.input(input, now, shell);
         member
     }
 
@@ -176,6 +197,37 @@ impl Member {
     /// What its group tells it.
     pub(super) fn told_by_group(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
         self.input(input, now, shell);
+    }
+
+    /// Takes in what tracked things do to it.
+    pub(super) fn judge(&mut self, verdict: Verdict, now: Monotonic, shell: &mut Shell<'_>) {
+        if self.tracked == verdict {
+            return;
+        }
+        self.changed = true;
+        let is_adjusted = verdict.adjustment != self.tracked.adjustment;
+        let adjustment = verdict.adjustment;
+        self.tracked = verdict;
+        if is_adjusted {
+            self.input(Input::Priority(adjustment), now, shell);
+        }
+    }
+
+    /// Shares the memory of the flight recorder among `routers` routers.
+    pub(super) fn share_memory(&mut self, routers: usize) {
+        self.recorder.share(routers);
+    }
+
+    /// What it went through.
+    pub(super) fn recording(&self) -> Recording {
+        let plan = &self.plan;
+        self.recorder
+            .recording(&plan.instance, plan.family, &plan.interface_name)
+    }
+
+    /// Whether another is Active beside it.
+    pub(super) fn is_split(&self) -> bool {
+        self.split_brain.is_some()
     }
 
     /// Index of the interface.
@@ -331,64 +383,6 @@ impl Member {
         }
     }
 
-    /// The interface works, or does not any more.
-    pub(super) fn link(&mut self, running: bool, now: Monotonic, shell: &mut Shell<'_>) {
-        if running {
-            let known = self.socket.is_some();
-            // Its hardware address may be new even if the link is not.
-            self.open(shell);
-            if self.fault.is_some() {
-                // As long as there is a socket, the router can say that it leaves.
-                if known {
-                    self.input(Input::InterfaceDown, now, shell);
-                }
-                self.socket = None;
-                self.port = None;
-            } else if !known {
-                self.input(Input::InterfaceUp, now, shell);
-            }
-        } else if self.running || self.socket.is_some() {
-            self.running = false;
-            self.changed = true;
-            self.input(Input::InterfaceDown, now, shell);
-            self.socket = None;
-            self.port = None;
-        }
-        self.schedule_retry(now);
-    }
-
-    /// Opens what is not open. A fresh socket joins the group anew, which makes the kernel tell
-    /// switches that forgot us while the link was down (IGMP, MLD).
-    fn open(&mut self, shell: &mut Shell<'_>) {
-        self.running = true;
-        self.changed = true;
-        let opened = self.open_sockets();
-        let fault = opened.as_ref().err().map(ToString::to_string);
-        let is_news = fault != self.fault;
-        self.fault = fault;
-        if let Err(error) = opened
-            && is_news
-        {
-            let kind = VrrpEventKind::Failed {
-                action: "use the interface",
-                error: error.to_string(),
-            };
-            self.tell(kind, shell);
-        }
-    }
-
-    fn open_sockets(&mut self) -> io::Result<()> {
-        self.port = Some(Port::find(&self.plan.interface_name)?);
-        if self.socket.is_none() {
-            self.socket = Some(AdvertisementSocket::open(
-                &self.plan.interface_name,
-                self.plan.interface_index,
-                self.plan.family,
-            )?);
-        }
-        Ok(())
-    }
-
     /// An address is gone from the kernel.
     pub(super) fn address_gone(&mut self, vip: Vip, now: Monotonic, shell: &mut Shell<'_>) {
         if self.router.role() != Role::Active || vip.interface_index != self.interface_index() {
@@ -433,14 +427,9 @@ impl Member {
             foreign_vips: self.vips.foreign().collect(),
             fought_vips: self.vips.fought_over(now).collect(),
             send_error: self.sending.error(),
-            fault: match (&self.fault, self.running) {
-                (Some(fault), _) => Some(fault.clone()),
-                (None, false) => Some(format!(
-                    "interface {} is down or missing",
-                    self.plan.interface_name
-                )),
-                (None, true) => None,
-            },
+            split_brain: self.split_brain,
+            failed_tracks: self.tracked.failed.clone(),
+            fault: self.what_is_at_fault(),
         }
     }
 
@@ -448,157 +437,21 @@ impl Member {
         match role {
             Role::Active => RouterState::Active,
             Role::Backup => RouterState::Backup,
-            Role::Initialize if self.socket.is_none() => RouterState::Fault,
+            Role::Initialize if self.what_is_at_fault().is_some() => RouterState::Fault,
             Role::Initialize => RouterState::Initialize,
         }
     }
 
-    fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
-        let due = self.router.advertisement_due();
-        let mut has_advertised = false;
-        for output in self.router.handle(input, now) {
-            let is_advertisement = matches!(output, Output::SendAdvertisement { .. });
-            self.perform(output, shell);
-            if is_advertisement
-                && !has_advertised
-                && let Some(due) = due.filter(|due| *due <= now)
-            {
-                shell.metrics.advertised_late(clock().saturating_since(due));
-            }
-            has_advertised |= is_advertisement;
+    fn what_is_at_fault(&self) -> Option<String> {
+        if let Some(fault) = &self.fault {
+            Some(fault.clone())
+        } else if !self.running {
+            let interface = &self.plan.interface_name;
+            Some(format!("interface {interface} is down or missing"))
+        } else if self.tracked.adjustment.is_fault {
+            Some("something that is tracked and has no weight has failed".to_owned())
+        } else {
+            None
         }
-        if self.router.role() != Role::Active {
-            self.refresh.end();
-        } else if has_advertised && self.refresh.is_due(now) {
-            self.refresh_vips(now, shell);
-        }
-        self.schedule_retry(now);
-    }
-
-    fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
-        let mut told = Vec::new();
-        match output {
-            Output::SendAdvertisement {
-                destination,
-                advertisement,
-            } => {
-                let payload = self.wire.encode(&advertisement, destination, time_of_day());
-                self.advertise(&payload, shell);
-            }
-            Output::AddVips(addresses) => {
-                self.changed = true;
-                self.refresh.outdate();
-                let wanted = self.with_prefixes(&addresses);
-                let lifetime = self.lifetime_seconds();
-                self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
-            }
-            Output::RemoveVips(addresses) => {
-                self.changed = true;
-                self.refresh.outdate();
-                self.vips.remove(&addresses, shell.netlink, &mut told);
-            }
-            Output::Announce(addresses) => self.announce(&addresses, shell),
-            Output::RoleChanged { from, to, reason } => {
-                self.changed = true;
-                shell.metrics.role_changes.increment();
-                told.push(VrrpEventKind::RoleChanged {
-                    from: self.state(from),
-                    to: self.state(to),
-                    reason,
-                });
-            }
-            Output::Rejected(reason) => shell.metrics.reject(reason),
-            Output::SplitBrain {
-                peer: source,
-                priority,
-                ..
-            } => told.push(VrrpEventKind::Contested { source, priority }),
-            Output::PeerDiffers {
-                source,
-                differences,
-            } => told.push(VrrpEventKind::PeerDiffers {
-                source,
-                differences,
-            }),
-            Output::SplitHealed { .. } => {}
-            Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
-            Output::Stopped => self.life = Life::Stopped,
-        }
-        for kind in told {
-            self.tell(kind, shell);
-        }
-    }
-
-    fn with_prefixes(&self, addresses: &[IpAddr]) -> Vec<Vip> {
-        let lengths: &BTreeMap<IpAddr, u8> = &self.plan.prefix_lengths;
-        addresses
-            .iter()
-            .map(|address| Vip {
-                interface_index: self.plan.interface_index,
-                address: *address,
-                prefix_length: lengths.get(address).copied().unwrap_or(match address {
-                    IpAddr::V4(_) => 32,
-                    IpAddr::V6(_) => 128,
-                }),
-            })
-            .collect()
-    }
-
-    fn advertise(&mut self, payload: &[u8], shell: &mut Shell<'_>) {
-        let Some(socket) = &self.socket else {
-            return;
-        };
-        match socket.send(payload, self.plan.config.own_address) {
-            Ok(()) => {
-                shell.metrics.advertisements_sent.increment();
-                self.changed |= self.sending.advertisement.take().is_some();
-            }
-            Err(error) => {
-                let action = "send an advertisement";
-                shell.metrics.send_errors.increment();
-                if self.sending.advertisement.is_none() {
-                    self.sending_failed(action, &error, shell);
-                }
-                self.sending.advertisement = Some(format!("cannot {action}: {error}"));
-            }
-        }
-    }
-
-    fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
-        let Some(port) = self.port else {
-            return;
-        };
-        for address in addresses {
-            let frame = announcement::frame(port.hardware(), *address);
-            match shell.packets.send(&port, &frame) {
-                Ok(()) => {
-                    shell.metrics.announcements_sent.increment();
-                    self.changed |= self.sending.announcement.take().is_some();
-                }
-                Err(error) => {
-                    let action = "announce a VIP";
-                    shell.metrics.send_errors.increment();
-                    if self.sending.announcement.is_none() {
-                        self.sending_failed(action, &error, shell);
-                    }
-                    self.sending.announcement = Some(format!("cannot {action}: {error}"));
-                }
-            }
-        }
-    }
-
-    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &Shell<'_>) {
-        self.changed = true;
-        let error = error.to_string();
-        self.tell(VrrpEventKind::Failed { action, error }, shell);
-    }
-
-    fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {
-        shell.tell(VrrpEvent {
-            instance: self.plan.instance.clone(),
-            family: self.plan.family,
-            interface: self.plan.interface_name.clone(),
-            kind,
-        });
     }
 }

@@ -70,6 +70,10 @@ pub struct VrrpMetrics {
     pub vips_restored: Counter,
     /// Events that were not passed on because the reader was too slow.
     pub events_lost: Counter,
+    /// Routers that are Active beside another one.
+    pub split_brain: Gauge,
+    /// Recordings that were not written because the disk was too slow.
+    pub recordings_lost: Counter,
     /// Priority on `SCHED_FIFO`; 0 on the ordinary scheduler.
     pub realtime_priority: Gauge,
     /// 1 if the memory of the agent is locked.
@@ -101,7 +105,7 @@ impl VrrpMetrics {
 
 impl Collector for VrrpMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let counters: [(&str, &str, &Counter); 7] = [
+        let counters: [(&str, &str, &Counter); 8] = [
             (
                 "lvs_agent_vrrp_advertisements_sent",
                 "Advertisements sent",
@@ -137,13 +141,23 @@ impl Collector for VrrpMetrics {
                 "Events dropped because the reader was too slow",
                 &self.events_lost,
             ),
+            (
+                "lvs_agent_vrrp_recordings_lost",
+                "Recordings of the flight recorder dropped because the disk was too slow",
+                &self.recordings_lost,
+            ),
         ];
         for (name, help, counter) in counters {
             encoder
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
         }
-        let gauges: [(&str, &str, &Gauge); 2] = [
+        let gauges: [(&str, &str, &Gauge); 3] = [
+            (
+                "lvs_agent_vrrp_split_brain",
+                "Routers that are Active beside another one",
+                &self.split_brain,
+            ),
             (
                 "lvs_agent_vrrp_realtime_priority",
                 "Real-time priority of the VRRP thread, 0 for none",

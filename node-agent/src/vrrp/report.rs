@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::{Differences, RoleReason};
@@ -28,6 +29,10 @@ pub struct RouterReport {
     pub fought_vips: Vec<IpAddr>,
     /// What cannot be sent, and why.
     pub send_error: Option<String>,
+    /// Another router that is Active beside this one.
+    pub split_brain: Option<SplitBrain>,
+    /// Tracked things that have failed.
+    pub failed_tracks: Vec<String>,
     /// Why the router cannot run, when its state is `Fault`.
     pub fault: Option<String>,
 }
@@ -39,6 +44,19 @@ impl RouterReport {
         let mut problems = Vec::new();
         let interface = &self.interface;
         problems.extend(self.send_error.clone());
+        if let Some(split) = self.split_brain {
+            problems.push(format!(
+                "{} is Active too: packets of one of the two do not reach the other; check the network \
+                 between them, VLANs and switches first",
+                split.peer
+            ));
+        }
+        if !self.failed_tracks.is_empty() {
+            problems.push(format!(
+                "tracked and failed: {}",
+                self.failed_tracks.join(", ")
+            ));
+        }
         if !self.fought_vips.is_empty() {
             let pause = LONGEST_PAUSE.as_secs();
             problems.push(format!(
@@ -61,6 +79,15 @@ impl RouterReport {
 fn listed(addresses: &[IpAddr]) -> String {
     let texts: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
     texts.join(", ")
+}
+
+/// Two Active Routers at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SplitBrain {
+    /// Address of the other.
+    pub peer: IpAddr,
+    /// When it was first heard.
+    pub since: SystemTime,
 }
 
 /// State of all routers, in the order of their instance and family.
@@ -134,12 +161,19 @@ pub enum VrrpEventKind {
         /// What brought it about.
         reason: RoleReason,
     },
-    /// Another router also called itself Active.
-    Contested {
+    /// Another router is Active, too.
+    SplitBrain {
         /// Its address.
-        source: IpAddr,
+        peer: IpAddr,
         /// Its priority.
         priority: u8,
+    },
+    /// Only one of the two is Active again.
+    SplitHealed {
+        /// Address of the other.
+        peer: IpAddr,
+        /// For how long there were two.
+        lasted: Duration,
     },
     /// Another router's settings differ, or agree again.
     PeerDiffers {
@@ -182,9 +216,14 @@ impl fmt::Display for VrrpEventKind {
             Self::RoleChanged { from, to, reason } => {
                 write!(formatter, "{from:?} -> {to:?}: {reason}")
             }
-            Self::Contested { source, priority } => write!(
+            Self::SplitBrain { peer, priority } => write!(
                 formatter,
-                "{source} with priority {priority} is Active too; it loses"
+                "split brain: {peer} with priority {priority} is Active too; it ranks below"
+            ),
+            Self::SplitHealed { peer, lasted } => write!(
+                formatter,
+                "the split from {peer} is over after {:.1} s",
+                lasted.as_secs_f64()
             ),
             Self::PeerDiffers {
                 source,
@@ -231,6 +270,8 @@ mod tests {
             foreign_vips: Vec::new(),
             fought_vips: Vec::new(),
             send_error: None,
+            split_brain: None,
+            failed_tracks: Vec::new(),
             fault: None,
         }
     }

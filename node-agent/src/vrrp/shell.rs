@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::announce::PacketSocket;
 use super::metrics::VrrpMetrics;
 use super::netlink::Netlink;
+use super::recorder::Recording;
 use super::report::VrrpEvent;
 
 /// What routers share.
@@ -13,6 +14,7 @@ pub(super) struct Shell<'a> {
     pub(super) packets: &'a PacketSocket,
     pub(super) metrics: &'a VrrpMetrics,
     pub(super) events: &'a mpsc::Sender<VrrpEvent>,
+    pub(super) recordings: &'a mpsc::Sender<Recording>,
 }
 
 impl Shell<'_> {
@@ -20,6 +22,14 @@ impl Shell<'_> {
     pub(super) fn tell(&self, event: VrrpEvent) {
         if self.events.try_send(event).is_err() {
             self.metrics.events_lost.increment();
+        }
+    }
+
+    /// Passes a recording on, which is written elsewhere. None is made if too many wait for that.
+    pub(super) fn record(&self, recording: impl FnOnce() -> Recording) {
+        match self.recordings.try_reserve() {
+            Ok(place) => place.send(recording()),
+            Err(_) => self.metrics.recordings_lost.increment(),
         }
     }
 }

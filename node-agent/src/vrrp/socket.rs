@@ -19,6 +19,9 @@ use super::plan::Family;
 /// Precedence "internetwork control", so that adverts survive a congested link.
 const CLASS_SELECTOR_6: u32 = 0xc0;
 
+/// TTL or Hop Limit of what is sent (RFC 9568 section 5.1.1.3), also to unicast peers.
+const TIME_TO_LIVE: u32 = 255;
+
 /// What arrived on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received<'a> {
@@ -51,13 +54,15 @@ impl AdvertisementSocket {
         socket.bind_device(Some(interface.as_bytes()))?;
         match family {
             Family::Ipv4 => {
-                socket.set_multicast_ttl_v4(255)?;
+                socket.set_multicast_ttl_v4(TIME_TO_LIVE)?;
+                socket.set_ttl_v4(TIME_TO_LIVE)?;
                 socket.set_multicast_loop_v4(false)?;
                 socket.set_multicast_all_v4(false)?;
                 socket.set_tos_v4(CLASS_SELECTOR_6)?;
             }
             Family::Ipv6 => {
-                socket.set_multicast_hops_v6(255)?;
+                socket.set_multicast_hops_v6(TIME_TO_LIVE)?;
+                socket.set_unicast_hops_v6(TIME_TO_LIVE)?;
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_multicast_if_v6(index)?;
                 socket.set_tclass_v6(CLASS_SELECTOR_6)?;
@@ -96,13 +101,18 @@ impl AdvertisementSocket {
         }
     }
 
-    /// Sends to the group from `source`, an address of the interface.
-    pub(super) fn send(&self, payload: &[u8], source: IpAddr) -> io::Result<()> {
+    /// Sends to the group or a peer from `source`, an address of the interface.
+    pub(super) fn send(
+        &self,
+        payload: &[u8],
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> io::Result<()> {
         let data = [IoSlice::new(payload)];
         let descriptor = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match source {
-            IpAddr::V4(source) => {
+        match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let info = libc::in_pktinfo {
                     ipi_ifindex: i32::try_from(self.interface_index).unwrap_or(0),
                     ipi_spec_dst: libc::in_addr {
@@ -110,26 +120,24 @@ impl AdvertisementSocket {
                     },
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
-                let group = SockaddrIn::from(SocketAddrV4::new(MULTICAST_IPV4, 0));
+                let destination = SockaddrIn::from(SocketAddrV4::new(destination, 0));
                 let control = [ControlMessage::Ipv4PacketInfo(&info)];
-                sendmsg(descriptor, &data, &control, flags, Some(&group))?;
+                sendmsg(descriptor, &data, &control, flags, Some(&destination))?;
             }
-            IpAddr::V6(source) => {
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let info = libc::in6_pktinfo {
                     ipi6_ifindex: self.interface_index,
                     ipi6_addr: libc::in6_addr {
                         s6_addr: source.octets(),
                     },
                 };
-                let group = SockaddrIn6::from(SocketAddrV6::new(
-                    MULTICAST_IPV6,
-                    0,
-                    0,
-                    self.interface_index,
-                ));
+                let scope = self.interface_index;
+                let destination = SockaddrIn6::from(SocketAddrV6::new(destination, 0, 0, scope));
                 let control = [ControlMessage::Ipv6PacketInfo(&info)];
-                sendmsg(descriptor, &data, &control, flags, Some(&group))?;
+                sendmsg(descriptor, &data, &control, flags, Some(&destination))?;
             }
+            // A configuration that was checked has one family.
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
         }
         Ok(())
     }

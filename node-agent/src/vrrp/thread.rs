@@ -7,23 +7,26 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
+use lvs_vrrp::Adjustment;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::addresses::{Change, KernelAddress, Vip};
 use super::announce::PacketSocket;
 use super::clock::clock;
 use super::groups::Groups;
-use super::member::Member;
+use super::member::{Member, Start};
 use super::metrics::VrrpMetrics;
 use super::netlink::{Netlink, Notice};
-use super::plan::VrrpPlan;
+use super::plan::{RouterPlan, VrrpPlan};
+use super::recorder::Recording;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
 use super::socket::Received;
+use crate::track::Verdict;
 
 /// Most packets that are taken from one socket before timers are served again.
 const PACKETS_PER_TURN: usize = 64;
@@ -34,6 +37,10 @@ const PACKET_BYTES: usize = 4096;
 pub(super) enum Command {
     /// Run these routers.
     Configure(VrrpPlan),
+    /// What tracked things do to the instances.
+    Track(BTreeMap<String, Verdict>),
+    /// Say what every router went through.
+    Record(oneshot::Sender<Vec<Recording>>),
     /// Hand over and end.
     Stop,
 }
@@ -44,6 +51,7 @@ pub(super) struct Links {
     pub(super) wake: Arc<EventFd>,
     pub(super) report: watch::Sender<VrrpReport>,
     pub(super) events: mpsc::Sender<VrrpEvent>,
+    pub(super) recordings: mpsc::Sender<Recording>,
     pub(super) metrics: Arc<VrrpMetrics>,
 }
 
@@ -57,6 +65,8 @@ pub(super) struct VrrpThread {
     plan: VrrpPlan,
     members: Vec<Member>,
     groups: Groups,
+    /// What tracked things do to the instances.
+    verdicts: BTreeMap<String, Verdict>,
     /// Routers have ended that the last report names.
     has_changed: bool,
     stopping: bool,
@@ -78,6 +88,7 @@ impl VrrpThread {
             plan: VrrpPlan::default(),
             members: Vec::new(),
             groups: Groups::default(),
+            verdicts: BTreeMap::new(),
             has_changed: false,
             stopping: false,
         })
@@ -108,6 +119,14 @@ impl VrrpThread {
                     self.plan = plan;
                     self.reconcile()?;
                 }
+                Ok(Command::Track(verdicts)) => {
+                    self.verdicts = verdicts;
+                    self.apply_verdicts();
+                }
+                Ok(Command::Record(recordings)) => {
+                    // Whoever asked may have gone.
+                    let _ = recordings.send(self.members.iter().map(Member::recording).collect());
+                }
                 Ok(Command::Stop) | Err(std_mpsc::TryRecvError::Disconnected) => {
                     if !self.stopping {
                         self.stopping = true;
@@ -131,6 +150,7 @@ impl VrrpThread {
             interfaces,
             plan,
             members,
+            verdicts,
             ..
         } = self;
         let mut shell = shell(links, netlink, packets);
@@ -160,17 +180,56 @@ impl VrrpThread {
             })
             .collect();
         if starting.is_empty() {
-            self.groups = Groups::of(&self.members);
+            self.regroup();
             return Ok(());
         }
         let present = shell.netlink.addresses()?;
         for router in starting {
             let running = interfaces.get(&router.interface_index) == Some(&true);
-            let member = Member::start(router.clone(), running, &present, now, &mut shell);
+            let verdict = verdict(plan, verdicts, router);
+            let start = Start {
+                running,
+                present: &present,
+                verdict,
+            };
+            let member = Member::start(router.clone(), start, now, &mut shell);
             members.push(member);
         }
-        self.groups = Groups::of(&self.members);
+        self.regroup();
         self.remove_leftovers(&present)
+    }
+
+    /// Members came, went or changed.
+    fn regroup(&mut self) {
+        self.groups = Groups::of(&self.members);
+        let count = self.members.len();
+        for member in &mut self.members {
+            member.share_memory(count);
+        }
+        self.apply_verdicts();
+    }
+
+    /// Tells every router what tracked things do to it.
+    fn apply_verdicts(&mut self) {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            plan,
+            members,
+            verdicts,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for router in &plan.routers {
+            let member = members
+                .iter_mut()
+                .find(|member| member.is(&router.instance, router.family));
+            if let Some(member) = member {
+                member.judge(verdict(plan, verdicts, router), now, &mut shell);
+            }
+        }
     }
 
     /// Removes VIPs that an earlier run left and that no router of the plan has.
@@ -358,6 +417,9 @@ impl VrrpThread {
             return;
         }
         let now = clock();
+        let split = self.members.iter().filter(|member| member.is_split());
+        let split = u64::try_from(split.count()).unwrap_or(u64::MAX);
+        self.links.metrics.split_brain.set(split);
         let mut routers: Vec<_> = self
             .members
             .iter()
@@ -399,6 +461,25 @@ impl VrrpThread {
     }
 }
 
+/// What tracked things do to a router: the priorities of a sync group stay alike.
+fn verdict(plan: &VrrpPlan, verdicts: &BTreeMap<String, Verdict>, router: &RouterPlan) -> Verdict {
+    let group = plan
+        .routers
+        .iter()
+        .filter(|other| other.group == router.group);
+    let adjustments = group.map(|other| {
+        let verdict = verdicts.get(&other.instance);
+        verdict
+            .map(|verdict| verdict.adjustment)
+            .unwrap_or_default()
+    });
+    let own = verdicts.get(&router.instance);
+    Verdict {
+        adjustment: Adjustment::lowest(adjustments),
+        failed: own.map(|own| own.failed.clone()).unwrap_or_default(),
+    }
+}
+
 fn is_interface_error(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
@@ -412,5 +493,6 @@ fn shell<'a>(links: &'a Links, netlink: &'a mut Netlink, packets: &'a PacketSock
         packets,
         metrics: &links.metrics,
         events: &links.events,
+        recordings: &links.recordings,
     }
 }

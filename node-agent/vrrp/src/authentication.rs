@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::disguise::disguise;
 use crate::hmac::{AntiReplay, HmacKeys, HmacMode};
 
 /// How advertisements are authenticated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Authentication {
     /// Version 2: a password in clear text (RFC 2338 section 5.3.6, kept by RFC 3768 as type 1).
     Simple(SimplePassword),
@@ -14,7 +17,7 @@ pub enum Authentication {
 }
 
 /// Authentication by HMAC-SHA256.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacConfig {
     /// The keys by their ids, and which of them signs.
     pub keys: HmacKeys,
@@ -63,6 +66,19 @@ impl SimplePassword {
     #[must_use]
     pub const fn to_wire(self) -> [u8; 8] {
         self.0
+    }
+}
+
+/// Written down in disguise.
+impl Serialize for SimplePassword {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        disguise::<8>(&self.0).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for SimplePassword {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <[u8; 8]>::deserialize(deserializer).map(Self)
     }
 }
 

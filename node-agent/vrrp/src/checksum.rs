@@ -2,11 +2,13 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// What the checksum of a version 3 advertisement over IPv4 covers.
 ///
 /// RFC 5798 could be read either way, and both readings are in use. It matters nowhere else:
 /// version 2 never covers a pseudo-header, IPv6 always does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ChecksumConvention {
     /// The VRRP message alone (RFC 9568 section 5.2.8).
     #[default]

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::authentication::Authentication;
 use crate::checksum::ChecksumConvention;
 use crate::interval::{Centiseconds, active_down_interval};
@@ -14,7 +16,7 @@ use crate::packet::{Addresses, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_RELEASE,
 mod tests;
 
 /// Whether a Backup takes over from an Active Router of lower priority (RFC 9568, `Preempt_Mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preemption {
     /// It waits until the Active Router is gone.
     #[default]
@@ -24,7 +26,7 @@ pub enum Preemption {
 }
 
 /// What an Active Router does when it hears an advertisement that loses against it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LowerPriorityAdvertisement {
     /// It answers with its own at once (RFC 9568 section 6.4.3), which ends a split sooner.
     #[default]
@@ -37,7 +39,7 @@ pub enum LowerPriorityAdvertisement {
 /// Advertisement.
 ///
 /// On becoming Active there is a burst of `count` rounds, and a second one `repeat_delay` later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GratuitousAnnouncements {
     /// Rounds of a burst, 1 to 255; a round announces every address once.
     pub count: u8,
@@ -62,7 +64,7 @@ impl Default for GratuitousAnnouncements {
 }
 
 /// How advertisements reach the other routers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transport {
     /// To the group of the family (RFC 9568 section 5.1).
     #[default]
@@ -79,7 +81,7 @@ pub enum Transport {
 }
 
 /// Configuration of one virtual router on one interface; [`Config::check`] makes it usable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// VRID, 1 to 255, unique per segment and address family.
     pub virtual_router_id: u8,
@@ -290,8 +292,23 @@ fn is_unicast(address: IpAddr) -> bool {
 }
 
 /// A [`Config`] whose values are all possible.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Config", into = "Config")]
 pub struct CheckedConfig(Config);
+
+impl TryFrom<Config> for CheckedConfig {
+    type Error = ConfigError;
+
+    fn try_from(config: Config) -> Result<Self, Self::Error> {
+        config.check()
+    }
+}
+
+impl From<CheckedConfig> for Config {
+    fn from(config: CheckedConfig) -> Self {
+        config.0
+    }
+}
 
 impl Deref for CheckedConfig {
     type Target = Config;

@@ -15,6 +15,8 @@
 //! The directors of a group must have different priorities, each the same one on all routers:
 //! otherwise one could win here and another there, and both would step back.
 
+use serde::{Deserialize, Serialize};
+
 use crate::router::Input;
 use crate::time::Monotonic;
 
@@ -22,7 +24,7 @@ use crate::time::Monotonic;
 mod tests;
 
 /// What its group lets a router do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GroupOrder {
     /// It moves with no other: it takes over when its own timer runs out.
     #[default]

@@ -22,9 +22,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use ::hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use crate::disguise;
 use crate::packet::Version;
 
 mod replay;
@@ -42,9 +45,10 @@ const PREFIX_BYTES: usize = 12;
 const DIGEST_BYTES: usize = 16;
 
 /// A key that all routers of a VRID share.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKey {
     id: u8,
+    #[serde(serialize_with = "disguise::serialize")]
     secret: Vec<u8>,
 }
 
@@ -103,7 +107,7 @@ impl HmacKey {
 
 /// The keys of a router: it signs with one and verifies with all. A key is changed in three steps, each
 /// on all routers before the next: add it, make it the active one, remove the old one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HmacKeys {
     keys: Vec<HmacKey>,
     active: HmacKey,
@@ -127,7 +131,7 @@ impl HmacKeys {
 }
 
 /// How far authentication has been introduced: in this order, each step on all routers before the next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HmacMode {
     /// Sends no trailer; accepts messages without one.
     ReceiveOnly,
@@ -147,7 +151,19 @@ impl HmacMode {
 }
 
 /// Why a trailer, or its absence, was not accepted; each reason is one value of a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    thiserror::Error,
+    Serialize,
+    Deserialize,
+)]
 #[non_exhaustive]
 pub enum HmacRejection {
     /// There is none, and [`HmacMode::Enforce`] wants one.

@@ -4,12 +4,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::packet::Version;
 
 /// A time in hundredths of a second: the unit of version 3's Max Advertise Interval.
 ///
 /// Version 2 counts whole seconds on the wire; here both are centiseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Centiseconds(u16);
 
 impl Centiseconds {

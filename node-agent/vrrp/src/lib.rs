@@ -41,6 +41,7 @@ pub mod announcement;
 mod authentication;
 mod checksum;
 mod config;
+mod disguise;
 pub mod group;
 pub mod hmac;
 mod interval;

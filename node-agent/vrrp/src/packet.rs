@@ -11,6 +11,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::authentication::SimplePassword;
 use crate::checksum::{ChecksumConvention, InternetChecksum};
 use crate::interval::Centiseconds;
@@ -40,7 +42,7 @@ const AUTHENTICATION_NONE: u8 = 0;
 const AUTHENTICATION_SIMPLE: u8 = 1;
 
 /// Protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Version {
     /// RFC 3768: IPv4 only, whole seconds.
     V2,
@@ -49,7 +51,7 @@ pub enum Version {
 }
 
 /// The addresses of a virtual router, all of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Addresses {
     /// IPv4 addresses.
     V4(Vec<Ipv4Addr>),
@@ -86,7 +88,7 @@ impl Addresses {
 }
 
 /// One advertisement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advertisement {
     /// Protocol version.
     pub version: Version,

@@ -1,9 +1,23 @@
 //! Why a received packet did not count.
 
+use serde::{Deserialize, Serialize};
+
 use crate::hmac::HmacRejection;
 
 /// Why a received packet was discarded; each reason is one value of a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    thiserror::Error,
+    Serialize,
+    Deserialize,
+)]
 #[non_exhaustive]
 pub enum RejectReason {
     /// The IP header is cut off or contradicts itself.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::authentication::Authentication;
 use crate::config::{CheckedConfig, Preemption};
 use crate::group::GroupOrder;
@@ -32,7 +34,7 @@ const DRAINED_PRIORITY: u8 = 1;
 ///
 /// `now` never goes back from call to call. Between calls nothing happens; [`Router::next_deadline`]
 /// says when to call with [`Input::Tick`] at the latest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Router {
     config: CheckedConfig,
     state: State,
@@ -56,7 +58,7 @@ pub struct Router {
 }
 
 /// What the caller wants of the router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Run {
     Stopped,
     Running,
@@ -64,7 +66,7 @@ enum Run {
     Stopping,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum State {
     Initialize,
     Backup(Watch),

@@ -3,12 +3,17 @@
 use std::ops::Add;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on a clock that never goes back, as the time since that clock's epoch.
 ///
 /// The agent uses `CLOCK_MONOTONIC`, whose epoch outlives a process: a point written down before a
 /// restart still means the same after it, which [`crate::Input::StartActive`] rests on. A simulation
 /// starts at zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(from = "u64", into = "u64")]
 pub struct Monotonic(Duration);
 
 impl Monotonic {
@@ -40,5 +45,19 @@ impl Add<Duration> for Monotonic {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration))
+    }
+}
+
+/// From nanoseconds since the epoch.
+impl From<u64> for Monotonic {
+    fn from(nanoseconds: u64) -> Self {
+        Self(Duration::from_nanos(nanoseconds))
+    }
+}
+
+/// Nanoseconds since the epoch, which last for 584 years.
+impl From<Monotonic> for u64 {
+    fn from(point: Monotonic) -> Self {
+        Self::try_from(point.0.as_nanos()).unwrap_or(Self::MAX)
     }
 }

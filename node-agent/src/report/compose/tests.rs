@@ -82,6 +82,8 @@ fn router(instance: &str, state: RouterState) -> RouterReport {
         foreign_vips: Vec::new(),
         fought_vips: Vec::new(),
         send_error: None,
+        split_brain: None,
+        failed_tracks: Vec::new(),
         fault: None,
     }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Senders that are remembered: several routers send at the same time only while they compete.
 const SENDERS: usize = 4;
 
@@ -54,7 +56,7 @@ impl Sequence {
 }
 
 /// What keeps recorded messages from being sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AntiReplay {
     /// A message's time must be the present, and its number above the sender's last. Clocks must agree.
     Time {

@@ -3,13 +3,15 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::GratuitousAnnouncements;
 use crate::time::Monotonic;
 
 const SHORTEST_REPETITION: Duration = Duration::from_secs(1);
 
 /// The schedule of announcements of an Active Router.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Announcer {
     bursts: Vec<Burst>,
     /// When the last burst began.
@@ -17,7 +19,7 @@ pub(super) struct Announcer {
     refresh_at: Option<Monotonic>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Burst {
     addresses: Vec<IpAddr>,
     rounds_left: u8,

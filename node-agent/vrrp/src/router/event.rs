@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::CheckedConfig;
 use crate::group::GroupOrder;
 use crate::interval::Centiseconds;
@@ -11,7 +13,7 @@ use crate::reject::RejectReason;
 use crate::time::Monotonic;
 
 /// State of a virtual router (RFC 9568 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// It takes no part: not started, stopped, or its interface is down.
     Initialize,
@@ -23,7 +25,7 @@ pub enum Role {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// Begin as Backup. Whatever virtual addresses an earlier run left are removed.
     Start,
@@ -69,7 +71,7 @@ pub enum Input {
 }
 
 /// Something to do or to tell, to be performed in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// Send what [`crate::Wire::encode`] makes of `advertisement` as an IP packet of protocol 112
     /// with TTL 255 from [`crate::Config::own_address`] to `destination`.
@@ -130,7 +132,7 @@ pub enum Output {
 }
 
 /// What tracked things add to a router's priority.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Adjustment {
     /// The sum of their weights, added to [`crate::Config::priority`]; the result is kept within 1 to
     /// 254, and an address owner's 255 stays.
@@ -153,7 +155,7 @@ impl Adjustment {
 }
 
 /// In what the advertisements of another router differ from this one's, though they count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Differences {
     /// Version 3: its advertisement interval, if another. A Backup adopts it (RFC 9568 section
     /// 6.4.2).
@@ -165,7 +167,7 @@ pub struct Differences {
 }
 
 /// Why a role changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RoleReason {
     /// Started as Backup.

@@ -2,12 +2,14 @@
 
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Output, Router, State};
 use crate::packet::Advertisement;
 use crate::time::Monotonic;
 
 /// Another router that calls itself Active while this one is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Split {
     peer: IpAddr,
     since: Monotonic,

@@ -1,11 +1,13 @@
 //! What a Backup knows of the Active Router.
 
+use serde::{Deserialize, Serialize};
+
 use super::{RoleReason, Router, State};
 use crate::group::{Stand, Standing, Waiting};
 use crate::time::Monotonic;
 
 /// The watch of a Backup over the Active Router.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Watch {
     /// When the timer runs out.
     pub(super) down_at: Monotonic,

@@ -1,0 +1,15 @@
+//! What a director watches beside its peers, and what that does to its priority.
+//!
+//! ```text
+//! plan ──► Evaluator ◄── looks: interfaces, pings, files, virtual services
+//!              │
+//!              └──► verdict of each instance ──► VRRP thread
+//! ```
+//!
+//! [`Evaluator`] decides and is pure; [`run`] looks.
+
+mod evaluator;
+mod watcher;
+
+pub use evaluator::{Evaluator, Subject, Verdict};
+pub use watcher::run;

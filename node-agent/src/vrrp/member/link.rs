@@ -1,0 +1,71 @@
+//! A router's interface: its sockets come and go with it.
+
+use std::io;
+
+use lvs_vrrp::{Input, Monotonic};
+
+use super::super::announce::Port;
+use super::super::report::VrrpEventKind;
+use super::super::shell::Shell;
+use super::super::socket::AdvertisementSocket;
+use super::Member;
+
+impl Member {
+    /// The interface works, or does not any more.
+    pub(in super::super) fn link(&mut self, running: bool, now: Monotonic, shell: &mut Shell<'_>) {
+        if running {
+            let known = self.socket.is_some();
+            // Its hardware address may be new even if the link is not.
+            self.open(shell);
+            if self.fault.is_some() {
+                // As long as there is a socket, the router can say that it leaves.
+                if known {
+                    self.input(Input::InterfaceDown, now, shell);
+                }
+                self.socket = None;
+                self.port = None;
+            } else if !known {
+                self.input(Input::InterfaceUp, now, shell);
+            }
+        } else if self.running || self.socket.is_some() {
+            self.running = false;
+            self.changed = true;
+            self.input(Input::InterfaceDown, now, shell);
+            self.socket = None;
+            self.port = None;
+        }
+        self.schedule_retry(now);
+    }
+
+    /// Opens what is not open. A fresh socket joins the group anew, which makes the kernel tell
+    /// switches that forgot us while the link was down (IGMP, MLD).
+    pub(super) fn open(&mut self, shell: &mut Shell<'_>) {
+        self.running = true;
+        self.changed = true;
+        let opened = self.open_sockets();
+        let fault = opened.as_ref().err().map(ToString::to_string);
+        let is_news = fault != self.fault;
+        self.fault = fault;
+        if let Err(error) = opened
+            && is_news
+        {
+            let kind = VrrpEventKind::Failed {
+                action: "use the interface",
+                error: error.to_string(),
+            };
+            self.tell(kind, shell);
+        }
+    }
+
+    fn open_sockets(&mut self) -> io::Result<()> {
+        self.port = Some(Port::find(&self.plan.interface_name)?);
+        if self.socket.is_none() {
+            self.socket = Some(AdvertisementSocket::open(
+                &self.plan.interface_name,
+                self.plan.interface_index,
+                self.plan.family,
+            )?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Carries out what the state machine says.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+use std::time::UNIX_EPOCH;
+
+use lvs_vrrp::{Input, Monotonic, Output, Role, announcement};
+
+use super::super::addresses::Vip;
+use super::super::clock::{clock, time_of_day};
+use super::super::report::{SplitBrain, VrrpEvent, VrrpEventKind};
+use super::super::shell::Shell;
+use super::{Life, Member};
+
+impl Member {
+    /// Has the router handle `input`, and carries out what it says.
+    pub(super) fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
+        let due = self.router.advertisement_due();
+        let mut has_advertised = false;
+        let outputs = self.recorder.handle(&mut self.router, input, now);
+        for output in outputs {
+            let is_advertisement = matches!(output, Output::SendAdvertisement { .. });
+            self.perform(output, shell);
+            if is_advertisement
+                && !has_advertised
+                && let Some(due) = due.filter(|due| *due <= now)
+            {
+                shell.metrics.advertised_late(clock().saturating_since(due));
+            }
+            has_advertised |= is_advertisement;
+        }
+        if self.router.role() != Role::Active {
+            self.refresh.end();
+        } else if has_advertised && self.refresh.is_due(now) {
+            self.refresh_vips(now, shell);
+        }
+        self.schedule_retry(now);
+    }
+
+    pub(super) fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
+        let mut told = Vec::new();
+        match output {
+            Output::SendAdvertisement {
+                destination,
+                advertisement,
+            } => {
+                let payload = self.wire.encode(&advertisement, destination, time_of_day());
+                self.advertise(&payload, destination, shell);
+            }
+            Output::AddVips(addresses) => {
+                self.changed = true;
+                self.refresh.outdate();
+                let wanted = self.with_prefixes(&addresses);
+                let lifetime = self.lifetime_seconds();
+                self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+            }
+            Output::RemoveVips(addresses) => {
+                self.changed = true;
+                self.refresh.outdate();
+                self.vips.remove(&addresses, shell.netlink, &mut told);
+            }
+            Output::Announce(addresses) => self.announce(&addresses, shell),
+            Output::RoleChanged { from, to, reason } => {
+                self.changed = true;
+                shell.metrics.role_changes.increment();
+                told.push(VrrpEventKind::RoleChanged {
+                    from: self.state(from),
+                    to: self.state(to),
+                    reason,
+                });
+                if from == Role::Active || to == Role::Active {
+                    shell.record(|| self.recording());
+                }
+            }
+            Output::Rejected(reason) => shell.metrics.reject(reason),
+            Output::SplitBrain { peer, priority, .. } => {
+                self.changed = true;
+                let since = UNIX_EPOCH + time_of_day();
+                self.split_brain = Some(SplitBrain { peer, since });
+                told.push(VrrpEventKind::SplitBrain { peer, priority });
+            }
+            Output::PeerDiffers {
+                source,
+                differences,
+            } => told.push(VrrpEventKind::PeerDiffers {
+                source,
+                differences,
+            }),
+            Output::SplitHealed { peer, since } => {
+                self.changed = true;
+                self.split_brain = None;
+                let lasted = clock().saturating_since(since);
+                told.push(VrrpEventKind::SplitHealed { peer, lasted });
+            }
+            Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
+            Output::Stopped => self.life = Life::Stopped,
+        }
+        for kind in told {
+            self.tell(kind, shell);
+        }
+    }
+
+    pub(super) fn with_prefixes(&self, addresses: &[IpAddr]) -> Vec<Vip> {
+        let lengths: &BTreeMap<IpAddr, u8> = &self.plan.prefix_lengths;
+        addresses
+            .iter()
+            .map(|address| Vip {
+                interface_index: self.plan.interface_index,
+                address: *address,
+                prefix_length: lengths.get(address).copied().unwrap_or(match address {
+                    IpAddr::V4(_) => 32,
+                    IpAddr::V6(_) => 128,
+                }),
+            })
+            .collect()
+    }
+
+    fn advertise(&mut self, payload: &[u8], destination: IpAddr, shell: &mut Shell<'_>) {
+        let Some(socket) = &self.socket else {
+            return;
+        };
+        match socket.send(payload, self.plan.config.own_address, destination) {
+            Ok(()) => {
+                shell.metrics.advertisements_sent.increment();
+                self.changed |= self.sending.advertisement.take().is_some();
+            }
+            Err(error) => {
+                let action = "send an advertisement";
+                shell.metrics.send_errors.increment();
+                if self.sending.advertisement.is_none() {
+                    self.sending_failed(action, &error, shell);
+                }
+                self.sending.advertisement = Some(format!("cannot {action}: {error}"));
+            }
+        }
+    }
+
+    pub(super) fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
+        let Some(port) = self.port else {
+            return;
+        };
+        for address in addresses {
+            let frame = announcement::frame(port.hardware(), *address);
+            match shell.packets.send(&port, &frame) {
+                Ok(()) => {
+                    shell.metrics.announcements_sent.increment();
+                    self.changed |= self.sending.announcement.take().is_some();
+                }
+                Err(error) => {
+                    let action = "announce a VIP";
+                    shell.metrics.send_errors.increment();
+                    if self.sending.announcement.is_none() {
+                        self.sending_failed(action, &error, shell);
+                    }
+                    self.sending.announcement = Some(format!("cannot {action}: {error}"));
+                }
+            }
+        }
+    }
+
+    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &Shell<'_>) {
+        self.changed = true;
+        let error = error.to_string();
+        self.tell(VrrpEventKind::Failed { action, error }, shell);
+    }
+
+    pub(super) fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {
+        shell.tell(VrrpEvent {
+            instance: self.plan.instance.clone(),
+            family: self.plan.family,
+            interface: self.plan.interface_name.clone(),
+            kind,
+        });
+    }
+}

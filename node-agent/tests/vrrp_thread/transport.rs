@@ -1,0 +1,140 @@
+//! Unicast and HMAC on real sockets, and two that are Active at a time.
+
+use std::net::IpAddr;
+
+use lvs_crds::v1alpha1::RouterState;
+use lvs_node_agent::vrrp::{VrrpEventKind, VrrpPlan};
+use lvs_vrrp::hmac::{AntiReplay, HmacKey, HmacKeys, HmacMode};
+use lvs_vrrp::{Authentication, HmacConfig, Transport};
+use prometheus_client::registry::Registry;
+
+use crate::hosts::{Director, Host, VIP, VIP6, config, plan, two_hosts, until};
+
+fn own(last: u8) -> IpAddr {
+    [198, 51, 100, last].into()
+}
+
+fn unicast(host: &Host, last: u8, priority: u8, peers: Vec<IpAddr>) -> VrrpPlan {
+    let mut config = config(own(last), VIP, priority);
+    config.transport = Transport::Unicast {
+        peers,
+        minimum_ttl: 255,
+    };
+    plan(host, vec![config])
+}
+
+fn hmac(key: u8) -> Authentication {
+    let key = HmacKey::new(1, &[key; 32]).expect("a key");
+    Authentication::Hmac(HmacConfig {
+        keys: HmacKeys::new(vec![key], 1).expect("keys"),
+        anti_replay: AntiReplay::Monotonic,
+        mode: HmacMode::Enforce,
+    })
+}
+
+fn rejected(director: &Director, reason: &str) -> u64 {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(director.handle.metrics()));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+    let start = format!("lvs_agent_vrrp_packets_rejected_total{{reason=\"{reason}\"}} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(&start));
+    line.expect("a counter").parse().expect("a number")
+}
+
+#[test]
+fn unicast_peers_elect_and_hear_nobody_else() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let (first, second) = (one.start(), two.start());
+    first.handle.configure(unicast(&one, 1, 150, vec![own(2)]));
+    second.handle.configure(unicast(&two, 2, 100, vec![own(1)]));
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
+    let heard = second.handle.metrics();
+    let before = heard.advertisements_received.get();
+    until("the peer is heard", || {
+        heard.advertisements_received.get() > before + 2
+    });
+    assert!(one.has(VIP) && !two.has(VIP));
+
+    // Who expects another peer rejects this one, by name, and both are Active.
+    second.handle.configure(unicast(&two, 2, 100, vec![own(9)]));
+    second.wait_state(&runtime, RouterState::Active);
+    assert!(rejected(&second, "peer") > 0);
+    second.handle.configure(unicast(&two, 2, 100, vec![own(1)]));
+    second.wait_state(&runtime, RouterState::Backup);
+}
+
+#[test]
+fn unicast_works_between_ipv6_addresses_that_are_not_link_local() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let address = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+    for (host, last) in [(&one, 1), (&two, 2)] {
+        host.ip(&format!("addr add {}/64 dev eth0 nodad", address(last)));
+    }
+    let plan = |host: &Host, last, priority, peer| {
+        let mut config = config(address(last), VIP6, priority);
+        config.transport = Transport::Unicast {
+            peers: vec![address(peer)],
+            minimum_ttl: 255,
+        };
+        plan(host, vec![config])
+    };
+    let (first, second) = (one.start(), two.start());
+    first.handle.configure(plan(&one, 1, 150, 2));
+    second.handle.configure(plan(&two, 2, 100, 1));
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
+    let heard = second.handle.metrics();
+    until("the peer is heard", || {
+        heard.advertisements_received.get() > 3
+    });
+    assert!(one.has(VIP6) && !two.has(VIP6));
+}
+
+/// Who has another key is not believed: two are Active, and who hears the other says so.
+#[test]
+fn another_key_splits_and_the_same_key_heals() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let keyed = |host: &Host, last, priority, key| {
+        let mut config = config(own(last), VIP, priority);
+        config.authentication = Some(hmac(key));
+        plan(host, vec![config])
+    };
+    let (mut first, second) = (one.start(), two.start());
+    first.handle.configure(keyed(&one, 1, 150, 1));
+    second.handle.configure(keyed(&two, 2, 100, 2));
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Active);
+    assert!(rejected(&first, "hmac_digest") > 0 && rejected(&second, "hmac_digest") > 0);
+
+    // The first believes everybody now, but the second still does not believe the first.
+    first
+        .handle
+        .configure(plan(&one, vec![config(own(1), VIP, 150)]));
+    let report = first.wait(&runtime, |report| report.routers[0].split_brain.is_some());
+    let split = report.routers[0].split_brain.expect("a split");
+    assert_eq!(split.peer, own(2));
+    until("it is counted", || {
+        first.handle.metrics().split_brain.get() == 1
+    });
+
+    second
+        .handle
+        .configure(plan(&two, vec![config(own(2), VIP, 100)]));
+    second.wait_state(&runtime, RouterState::Backup);
+    first.wait(&runtime, |report| report.routers[0].split_brain.is_none());
+    first.wait_state(&runtime, RouterState::Active);
+    let happened = first.happened();
+    let is_split = |kind: &VrrpEventKind| matches!(kind, VrrpEventKind::SplitBrain { peer, priority: 100 } if *peer == own(2));
+    let is_healed = |kind: &VrrpEventKind| matches!(kind, VrrpEventKind::SplitHealed { peer, .. } if *peer == own(2));
+    assert!(happened.iter().any(is_split), "{happened:?}");
+    assert!(happened.iter().any(is_healed), "{happened:?}");
+    assert_eq!(first.handle.metrics().split_brain.get(), 0);
+}
