@@ -449,7 +449,10 @@ impl Member {
             let interface = &self.plan.interface_name;
             Some(format!("interface {interface} is down or missing"))
         } else if self.tracked.adjustment.is_fault {
-            Some("something that is tracked and has no weight has failed".to_owned())
+            Some(match self.tracked.failed.join(", ") {
+                none if none.is_empty() => "something that its sync group tracks has failed".into(),
+                failed => format!("tracked and failed: {failed}"),
+            })
         } else {
             None
         }

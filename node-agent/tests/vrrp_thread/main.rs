@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod frozen;
 mod hosts;
 mod recorder;
 mod roles;
