@@ -155,6 +155,12 @@ impl Lan {
         }
     }
 
+    /// Whether a router tells of another that is Active, too.
+    pub(crate) fn is_split(&self) -> bool {
+        let mut ports = self.machines.iter().flat_map(|machine| &machine.ports);
+        ports.any(|port| port.split.is_some())
+    }
+
     pub(crate) fn is_drained(&self, number: usize) -> bool {
         self.machines[number].drained
     }
@@ -274,6 +280,7 @@ impl Lan {
             self.port(place).wire = Wire::new(config.clone());
             self.port(place).router = Some(Router::new(config));
             self.port(place).log.clear();
+            self.port(place).split = None;
             self.handle(place, Input::Drain(drained));
             let Machine {
                 adjustment, holds, ..
@@ -476,7 +483,16 @@ impl Lan {
             Output::Stopped => self.port(place).router = None,
             Output::Rejected(reason) => panic!("{place:?} rejects a packet: {reason}"),
             Output::PeerDiffers { .. } => panic!("all routers are configured alike"),
-            Output::SplitBrain { .. } | Output::SplitHealed { .. } | Output::NoSuccessor => {}
+            Output::SplitBrain { peer, .. } => {
+                let other = self.port(place).split.replace(peer);
+                assert_eq!(other, None, "{place:?} tells of two splits at a time");
+                assert!(self.port(place).is_active());
+            }
+            Output::SplitHealed { peer, .. } => {
+                let other = self.port(place).split.take();
+                assert_eq!(other, Some(peer), "{place:?} tells of the end of no split");
+            }
+            Output::NoSuccessor => {}
         }
     }
 

@@ -200,6 +200,7 @@ impl Episode {
         self.lan.pass(time);
         let changes = &self.lan.changes[before..];
         assert!(changes.is_empty(), "flaps: {:?}", summary(changes));
+        assert!(!self.lan.is_split(), "a split is not over");
     }
 }
 

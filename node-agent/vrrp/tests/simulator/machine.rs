@@ -97,6 +97,8 @@ pub(crate) struct Port {
     pub(crate) holds_vip: bool,
     pub(crate) last_sent: Option<Monotonic>,
     pub(crate) waiting: Vec<(IpHeader, Vec<u8>)>,
+    /// The other of a split that it told of last.
+    pub(crate) split: Option<IpAddr>,
     /// Whether `log` is kept.
     pub(crate) records: bool,
     /// What the present router was told and has said.
@@ -116,6 +118,7 @@ impl Port {
             holds_vip: false,
             last_sent: None,
             waiting: Vec::new(),
+            split: None,
             records: false,
             log: Vec::new(),
         }
