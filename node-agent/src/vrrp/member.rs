@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::group::Standing;
 use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interval};
@@ -12,9 +11,9 @@ use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
 use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
-use super::recorder::{Recorder, Recording};
+use super::recorder::Recorder;
 use super::refresh::Refresh;
-use super::report::{RouterReport, SplitBrain};
+use super::report::SplitBrain;
 use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
@@ -22,6 +21,7 @@ use crate::track::Verdict;
 
 mod link;
 mod outputs;
+mod report;
 
 /// What has failed is tried again this much later.
 const RETRY: Duration = Duration::from_secs(1);
@@ -218,18 +218,6 @@ impl Member {
         self.recorder.share(routers);
     }
 
-    /// What it went through.
-    pub(super) fn recording(&self) -> Recording {
-        let plan = &self.plan;
-        self.recorder
-            .recording(&plan.instance, plan.family, &plan.interface_name)
-    }
-
-    /// Whether another is Active beside it.
-    pub(super) fn is_split(&self) -> bool {
-        self.split_brain.is_some()
-    }
-
     /// Index of the interface.
     pub(super) fn interface_index(&self) -> u32 {
         self.plan.interface_index
@@ -414,47 +402,5 @@ impl Member {
             .held()
             .filter(|vip| !present.iter().any(|address| address.vip == *vip))
             .collect()
-    }
-
-    /// What the rest of the agent is told of this router.
-    pub(super) fn report(&self, now: Monotonic) -> RouterReport {
-        RouterReport {
-            instance: self.plan.instance.clone(),
-            family: self.plan.family,
-            interface: self.plan.interface_name.clone(),
-            state: self.state(self.router.role()),
-            vips_present: self.vips.has_all(&self.plan.config.virtual_addresses),
-            foreign_vips: self.vips.foreign().collect(),
-            fought_vips: self.vips.fought_over(now).collect(),
-            send_error: self.sending.error(),
-            split_brain: self.split_brain,
-            failed_tracks: self.tracked.failed.clone(),
-            fault: self.what_is_at_fault(),
-        }
-    }
-
-    fn state(&self, role: Role) -> RouterState {
-        match role {
-            Role::Active => RouterState::Active,
-            Role::Backup => RouterState::Backup,
-            Role::Initialize if self.what_is_at_fault().is_some() => RouterState::Fault,
-            Role::Initialize => RouterState::Initialize,
-        }
-    }
-
-    fn what_is_at_fault(&self) -> Option<String> {
-        if let Some(fault) = &self.fault {
-            Some(fault.clone())
-        } else if !self.running {
-            let interface = &self.plan.interface_name;
-            Some(format!("interface {interface} is down or missing"))
-        } else if self.tracked.adjustment.is_fault {
-            Some(match self.tracked.failed.join(", ") {
-                none if none.is_empty() => "something that its sync group tracks has failed".into(),
-                failed => format!("tracked and failed: {failed}"),
-            })
-        } else {
-            None
-        }
     }
 }

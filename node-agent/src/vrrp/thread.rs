@@ -7,26 +7,27 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
-use lvs_vrrp::Adjustment;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::addresses::{Change, KernelAddress, Vip};
+use super::addresses::Vip;
 use super::announce::PacketSocket;
 use super::clock::clock;
 use super::groups::Groups;
-use super::member::{Member, Start};
+use super::member::Member;
 use super::metrics::VrrpMetrics;
 use super::netlink::{Netlink, Notice};
-use super::plan::{RouterPlan, VrrpPlan};
+use super::plan::VrrpPlan;
 use super::recorder::Recording;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
 use super::socket::Received;
 use crate::track::Verdict;
+
+mod members;
 
 /// Most packets that are taken from one socket before timers are served again.
 const PACKETS_PER_TURN: usize = 64;
@@ -138,117 +139,6 @@ impl VrrpThread {
                 Err(std_mpsc::TryRecvError::Empty) => return Ok(()),
             }
         }
-    }
-
-    /// Starts, changes and stops routers until they are those of the plan.
-    fn reconcile(&mut self) -> io::Result<()> {
-        let now = clock();
-        let Self {
-            links,
-            netlink,
-            packets,
-            interfaces,
-            plan,
-            members,
-            verdicts,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        for member in members.iter_mut() {
-            let planned = plan
-                .routers
-                .iter()
-                .find(|router| member.is(&router.instance, router.family));
-            match planned {
-                None => member.stop(now, &mut shell),
-                Some(router) => {
-                    let moved = router.interface_index != member.interface_index();
-                    member.reconfigure(router.clone(), now, &mut shell);
-                    if moved && interfaces.get(&router.interface_index) == Some(&true) {
-                        member.link(true, now, &mut shell);
-                    }
-                }
-            }
-        }
-        let starting: Vec<_> = plan
-            .routers
-            .iter()
-            .filter(|router| {
-                !members
-                    .iter()
-                    .any(|member| member.is(&router.instance, router.family))
-            })
-            .collect();
-        if starting.is_empty() {
-            self.regroup();
-            return Ok(());
-        }
-        let present = shell.netlink.addresses()?;
-        for router in starting {
-            let running = interfaces.get(&router.interface_index) == Some(&true);
-            let verdict = verdict(plan, verdicts, router);
-            let start = Start {
-                running,
-                present: &present,
-                verdict,
-            };
-            let member = Member::start(router.clone(), start, now, &mut shell);
-            members.push(member);
-        }
-        self.regroup();
-        self.remove_leftovers(&present)
-    }
-
-    /// Members came, went or changed.
-    fn regroup(&mut self) {
-        self.groups = Groups::of(&self.members);
-        let count = self.members.len();
-        for member in &mut self.members {
-            member.share_memory(count);
-        }
-        self.apply_verdicts();
-    }
-
-    /// Tells every router what tracked things do to it.
-    fn apply_verdicts(&mut self) {
-        let now = clock();
-        let Self {
-            links,
-            netlink,
-            packets,
-            plan,
-            members,
-            verdicts,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        for router in &plan.routers {
-            let member = members
-                .iter_mut()
-                .find(|member| member.is(&router.instance, router.family));
-            if let Some(member) = member {
-                member.judge(verdict(plan, verdicts, router), now, &mut shell);
-            }
-        }
-    }
-
-    /// Removes VIPs that an earlier run left and that no router of the plan has.
-    fn remove_leftovers(&mut self, present: &[KernelAddress]) -> io::Result<()> {
-        let leftovers: Vec<_> = present
-            .iter()
-            .filter(|address| address.is_ours(false))
-            .map(|address| address.vip)
-            .filter(|vip| {
-                !self.plan.routers.iter().any(|router| {
-                    router.interface_index == vip.interface_index
-                        && router.prefix_lengths.contains_key(&vip.address)
-                })
-            })
-            .filter(|vip| !self.members.iter().any(|member| member.holds(*vip)))
-            .map(|vip| Change::Delete { vip })
-            .collect();
-        // A failure means that it has expired meanwhile.
-        self.netlink.apply(&leftovers).map(drop)
     }
 
     fn take_packets(&mut self) -> io::Result<()> {
@@ -395,17 +285,6 @@ impl VrrpThread {
         groups.settle(members, now, &mut shell(links, netlink, packets));
     }
 
-    /// Drops routers that have ended. One that the plan has again meanwhile starts anew.
-    fn reap(&mut self) -> io::Result<()> {
-        let before = self.members.len();
-        self.members.retain(|member| !member.is_stopped());
-        if self.members.len() == before {
-            return Ok(());
-        }
-        self.has_changed = true;
-        self.reconcile()
-    }
-
     /// Tells of what changed in this turn.
     fn publish(&mut self) {
         // Not `any`: every member's mark is to be taken.
@@ -458,25 +337,6 @@ impl VrrpThread {
             Ok(_) | Err(Errno::EAGAIN) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// What tracked things do to a router: the priorities of a sync group stay alike.
-fn verdict(plan: &VrrpPlan, verdicts: &BTreeMap<String, Verdict>, router: &RouterPlan) -> Verdict {
-    let group = plan
-        .routers
-        .iter()
-        .filter(|other| other.group == router.group);
-    let adjustments = group.map(|other| {
-        let verdict = verdicts.get(&other.instance);
-        verdict
-            .map(|verdict| verdict.adjustment)
-            .unwrap_or_default()
-    });
-    let own = verdicts.get(&router.instance);
-    Verdict {
-        adjustment: Adjustment::lowest(adjustments),
-        failed: own.map(|own| own.failed.clone()).unwrap_or_default(),
     }
 }
 

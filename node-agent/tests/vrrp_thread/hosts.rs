@@ -15,6 +15,7 @@ use lvs_vrrp::{
     Preemption, Transport, Version,
 };
 use nix::sched::{CloneFlags, unshare};
+use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -119,6 +120,17 @@ impl Director {
         self.wait(runtime, |report| {
             report.instance_state("default") == Some(state)
         });
+    }
+
+    /// A number that the metrics have.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self.handle.metrics()));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let number = lines.find_map(|(found, number)| (found == name).then_some(number));
+        number.expect("a line").parse().expect("a number")
     }
 
     pub(crate) fn happened(&mut self) -> Vec<VrrpEventKind> {

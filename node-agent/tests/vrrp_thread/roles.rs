@@ -163,3 +163,20 @@ fn an_agent_that_is_back_soon_goes_on_as_active() {
     assert!(resumed, "{happened:?}");
     assert_eq!(changes.role_changes.get(), before, "the peer noticed");
 }
+
+#[test]
+fn how_late_each_advertisement_left_is_counted() {
+    let Some((one, _two, runtime)) = two_hosts() else {
+        return;
+    };
+    let director = one.start();
+    director.handle.configure(ipv4(&one, 1, 150));
+    director.wait_state(&runtime, RouterState::Active);
+    let metrics = director.handle.metrics();
+    until("ten were sent", || metrics.advertisements_sent.get() >= 10);
+    let counted = director.metric("lvs_agent_vrrp_advertisement_lateness_seconds_count");
+    assert!(
+        counted >= 9,
+        "{counted}: each but at most the one under way"
+    );
+}
