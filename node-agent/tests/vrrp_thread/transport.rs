@@ -107,7 +107,9 @@ fn another_key_splits_and_the_same_key_heals() {
     second.handle.configure(keyed(&two, 2, 100, 2));
     first.wait_state(&runtime, RouterState::Active);
     second.wait_state(&runtime, RouterState::Active);
-    assert!(rejected(&first, "hmac_digest") > 0 && rejected(&second, "hmac_digest") > 0);
+    until("each refuses the other", || {
+        rejected(&first, "hmac_digest") > 0 && rejected(&second, "hmac_digest") > 0
+    });
 
     // The first believes everybody now, but the second still does not believe the first.
     first

@@ -99,8 +99,9 @@ pub enum Output {
     /// An advertisement was discarded.
     Rejected(RejectReason),
     /// This router has been Active for an advertisement interval or more and heard another that
-    /// calls itself Active and loses against it: both hold the addresses. Told once; of several
-    /// others the first is named.
+    /// calls itself Active: both hold the addresses. Told once; of several others the first is named.
+    /// One that wins is told of only with [`crate::Preemption::Never`]: otherwise it may have been a
+    /// Backup until now.
     SplitBrain {
         /// The other's address.
         peer: IpAddr,

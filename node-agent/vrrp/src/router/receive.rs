@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::{Differences, Output, Role, RoleReason, Router, State, Watch};
 use crate::authentication::Authentication;
-use crate::config::{LowerPriorityAdvertisement, Transport};
+use crate::config::{LowerPriorityAdvertisement, Preemption, Transport};
 use crate::packet::{Addresses, Advertisement, PRIORITY_OWNER, PRIORITY_RELEASE, Version};
 use crate::reject::RejectReason;
 use crate::time::Monotonic;
@@ -140,6 +140,10 @@ impl Router {
         let reason = if self.offers() {
             RoleReason::HandedOver { successor: source }
         } else {
+            // Where nobody preempts, a winner was Active beside this router and not heard.
+            if self.config.preemption == Preemption::Never {
+                self.note_split(source, advertisement, now, outputs);
+            }
             RoleReason::Outranked {
                 source,
                 priority: advertisement.priority,

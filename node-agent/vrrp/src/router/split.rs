@@ -18,7 +18,7 @@ pub(super) struct Split {
 }
 
 impl Router {
-    /// `source` calls itself Active and loses against this router. Within this router's first
+    /// `source` calls itself Active while this router is, too. Within this router's first
     /// interval that is no split: the other's last words, under way while it was succeeded.
     pub(super) fn note_split(
         &mut self,

@@ -76,3 +76,21 @@ fn a_split_ends_with_the_role() {
     let outputs = bench.hears(HIGHER, 100);
     assert_eq!(kinds(&outputs), ["healed", "remove", "role"]);
 }
+
+#[test]
+fn the_loser_of_a_split_tells_of_it_where_nobody_preempts() {
+    let mut bench = established();
+    let outputs = bench.hears(HIGHER, 200);
+    assert_eq!(kinds(&outputs), ["split", "healed", "remove", "role"]);
+    let preempting = Config {
+        preemption: Preemption::Immediate,
+        ..config()
+    };
+    let mut bench = Bench::active(preempting);
+    bench.after(second());
+    assert_eq!(kinds(&bench.hears(HIGHER, 200)), ["remove", "role"]);
+    // Whoever takes an offered role is no split.
+    let mut bench = established();
+    bench.does(Input::Drain(true));
+    assert_eq!(kinds(&bench.hears(HIGHER, 200)), ["remove", "role"]);
+}
