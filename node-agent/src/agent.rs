@@ -105,6 +105,8 @@ pub struct Agent {
     health: watch::Receiver<BTreeMap<MemberKey, Health>>,
     ownership: Ownership,
     ownership_file: OwnershipFile,
+    /// When a plan came that no pass has ended with yet.
+    plan_received: Option<Instant>,
     /// The plan that `services` were resolved from.
     resolved: Option<Arc<PlanBundle>>,
     services: Services,
@@ -169,6 +171,7 @@ impl Agent {
             engine,
             ownership,
             ownership_file,
+            plan_received: None,
             resolved: None,
             services: Services::default(),
             up: BTreeMap::new(),
@@ -203,7 +206,7 @@ impl Agent {
             let wake = self.wake(next);
             tokio::select! {
                 () = &mut stop => break,
-                Ok(()) = self.inputs.plans.changed() => {}
+                Ok(()) = self.inputs.plans.changed() => self.plan_received = Some(Instant::now()),
                 Ok(()) = self.inputs.secrets.changed() => {}
                 Ok(()) = self.health.changed() => self.has_new_health = true,
                 changed = self.vrrp_report.changed() => if changed.is_err() { break },
@@ -259,10 +262,11 @@ impl Agent {
         } else {
             0
         };
-        self.outputs
-            .metrics
-            .pass_seconds
-            .observe((end - start).as_secs_f64());
+        let metrics = &self.outputs.metrics;
+        metrics.pass_seconds.observe((end - start).as_secs_f64());
+        if let Some(received) = self.plan_received.take() {
+            metrics.plan_seconds.observe((end - received).as_secs_f64());
+        }
         self.outputs.heartbeat.beat(end);
         next
     }

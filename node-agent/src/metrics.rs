@@ -48,6 +48,8 @@ pub struct Metrics {
     pub drift: Family<KindLabel, Counter>,
     /// How long a pass took.
     pub pass_seconds: Histogram,
+    /// How long it took from the receipt of a plan to the end of the pass that carried it out.
+    pub plan_seconds: Histogram,
     /// Ways to find changes of the IPVS table by others: 1 for the one in use.
     pub ipvs_watch: Family<WayLabel, Gauge>,
     /// IPVS services of others.
@@ -68,6 +70,7 @@ impl Metrics {
             failed_ops: Family::default(),
             drift: Family::default(),
             pass_seconds: Histogram::new(PASS_SECONDS),
+            plan_seconds: Histogram::new(PASS_SECONDS),
             ipvs_watch: Family::default(),
             foreign_services: Gauge::default(),
             services: Gauge::default(),
@@ -91,6 +94,12 @@ impl Metrics {
             "Time to observe, plan, compare and apply",
             Unit::Seconds,
             metrics.pass_seconds.clone(),
+        );
+        agent.register_with_unit(
+            "plan_duration",
+            "Time from the receipt of a plan to the end of the pass that carried it out",
+            Unit::Seconds,
+            metrics.plan_seconds.clone(),
         );
         agent.register(
             "ipvs_watch",

@@ -50,7 +50,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
         let start = Instant::now();
         fs::rename(format!("{PLAN}.new"), PLAN)?;
         weights.push(first.wait_weight(weight, start, PATIENCE)?);
-        own.push(quiet()?.since(&before).pass_seconds);
+        own.push(quiet()?.since(&before).plan_seconds);
     }
     let dump_s = full_look()?;
     let resident = resident_mib("lvs-node-agent")?;
@@ -131,6 +131,7 @@ fn quiet() -> Result<Metrics> {
 struct Metrics {
     passes: f64,
     pass_seconds: f64,
+    plan_seconds: f64,
     added_destinations: f64,
 }
 
@@ -152,6 +153,7 @@ impl Metrics {
         Ok(Self {
             passes: value("lvs_agent_pass_duration_seconds_count"),
             pass_seconds: value("lvs_agent_pass_duration_seconds_sum"),
+            plan_seconds: value("lvs_agent_plan_duration_seconds_sum"),
             added_destinations: value("lvs_agent_ops_total{kind=\"add_destination\"}"),
         })
     }
@@ -160,6 +162,7 @@ impl Metrics {
         Self {
             passes: self.passes - before.passes,
             pass_seconds: self.pass_seconds - before.pass_seconds,
+            plan_seconds: self.plan_seconds - before.plan_seconds,
             added_destinations: self.added_destinations - before.added_destinations,
         }
     }

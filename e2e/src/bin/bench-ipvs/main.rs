@@ -45,7 +45,7 @@ struct Figures {
     from_empty_s: Option<f64>,
     /// Seconds from the change of the file until the kernel has the weight.
     weight_s: Option<f64>,
-    /// Of it, seconds from the plan's receipt to the end of the pass that carried it out.
+    /// Of it, seconds from the receipt of the plan to the end of the pass that carried it out.
     weight_own_s: Option<f64>,
     /// Seconds to read the whole table, and for the agent to compare it with the plan.
     dump_s: Option<f64>,
@@ -68,9 +68,17 @@ struct Outcome {
 }
 
 /// Sizes at which all sides are measured.
-const BESIDE: [Size; 2] = [Size::new(100, 10), Size::new(1000, 10)];
+const BESIDE: [Size; 3] = [
+    Size::new(100, 10),
+    Size::new(1000, 10),
+    Size::new(1000, 100),
+];
 /// Sizes at which the agent is measured alone.
-const ALONE: [Size; 2] = [Size::new(300, 100), Size::new(1000, 100)];
+const ALONE: [Size; 3] = [
+    Size::new(1000, 100),
+    Size::new(3000, 100),
+    Size::new(10_000, 100),
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -82,7 +82,7 @@ const fn may_fail_silently(command: &Command) -> bool {
 #[derive(Debug)]
 pub(super) struct Answers {
     first_sequence: u32,
-    answers: Vec<Option<Answer>>,
+    received: Vec<Option<Answer>>,
     /// Whether an answer may have been lost.
     is_torn: bool,
 }
@@ -92,7 +92,7 @@ impl Answers {
     pub(super) fn new(first_sequence: u32, count: usize) -> Self {
         Self {
             first_sequence,
-            answers: vec![None; count],
+            received: vec![None; count],
             is_torn: false,
         }
     }
@@ -105,7 +105,7 @@ impl Answers {
         let index = message.sequence.wrapping_sub(self.first_sequence);
         let place = usize::try_from(index)
             .ok()
-            .and_then(|index| self.answers.get_mut(index));
+            .and_then(|index| self.received.get_mut(index));
         if let Some(place @ None) = place {
             *place = Some(answer.clone());
         }
@@ -118,7 +118,7 @@ impl Answers {
 
     /// Whether no more will come: the last command is answered.
     pub(super) fn are_final(&self) -> bool {
-        self.answers.last().is_none_or(Option::is_some)
+        self.received.last().is_none_or(Option::is_some)
     }
 
     /// One for each of `commands`, in their order; none where it is not known what became of the command.
@@ -129,7 +129,7 @@ impl Answers {
         let is_whole = self.are_final() && !self.is_torn;
         commands
             .iter()
-            .zip(self.answers)
+            .zip(self.received)
             .map(move |(command, answer)| {
                 let succeeded =
                     || (is_whole && !may_fail_silently(command)).then_some(Answer::SUCCESS);

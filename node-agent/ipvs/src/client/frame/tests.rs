@@ -91,7 +91,7 @@ fn what_we_send_has_the_headers_that_ipvsadm_sends() {
     let (_, captured) = &captured::requests()[0];
     let message = Message::decode(&captured[16..]).unwrap();
     let sequence = u32::from_ne_bytes(captured[8..12].try_into().unwrap());
-    let flags = netlink_packet_core::NLM_F_REQUEST | netlink_packet_core::NLM_F_ACK;
+    let flags = netlink_packet_core::NLM_F_REQUEST | NLM_F_ACK;
     let origin = Origin {
         family: 28,
         port: u32::from_ne_bytes(captured[12..16].try_into().unwrap()),
