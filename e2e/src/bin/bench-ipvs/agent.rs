@@ -38,7 +38,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
     let mut running = Running::start()?;
     let from_empty_s = wait_complete(size, start, PATIENCE)?;
 
-    let first = First::find(size)?;
+    let first = First::find(size, size.services)?;
     let (mut weights, mut own) = (Vec::new(), Vec::new());
     for weight in [2, 3, 4, 5, 6] {
         let before = quiet()?;
@@ -68,6 +68,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
         dump_s: Some(dump_s),
         resident_mib: Some(resident),
         system_calls,
+        pass_s: None,
     })
 }
 
@@ -86,15 +87,45 @@ pub(crate) fn alone(size: Size) -> Result<Figures> {
     })?;
     let from_empty_s = start.elapsed().as_secs_f64();
     quiet()?;
+    let pass_s = pass_without_change()?;
     let dump_s = full_look()?;
     let resident = resident_mib("lvs-node-agent")?;
+    let (mut weights, mut own) = (Vec::new(), Vec::new());
+    let first = First::find(size, SHARED_POOLS)?;
+    for weight in [2, 3, 4] {
+        let before = quiet()?;
+        write_plan(
+            size,
+            SHARED_POOLS,
+            Some((first.service % SHARED_POOLS, first.server, weight)),
+        )?;
+        let start = Instant::now();
+        fs::rename(format!("{PLAN}.new"), PLAN)?;
+        weights.push(first.wait_weight(weight, start, PATIENCE)?);
+        own.push(quiet()?.since(&before).plan_seconds);
+    }
     running.stop()?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
+        weight_s: Some(median(weights)),
+        weight_own_s: Some(median(own)),
+        pass_s: Some(pass_s),
         dump_s: Some(dump_s),
         resident_mib: Some(resident),
         ..Figures::default()
     })
+}
+
+/// Duration of a pass that finds nothing to do: the agent is told of an interface that has changed, and looks.
+fn pass_without_change() -> Result<f64> {
+    let before = quiet()?;
+    output("ip", &["link", "set", "dev", "lo", "mtu", "60000"])?;
+    let (pass, _) = eventually("a pass", PATIENCE, || {
+        let since = Metrics::read()?.since(&before);
+        ensure!(since.passes >= 1.0, "no pass");
+        Ok(since.pass_seconds / since.passes)
+    })?;
+    Ok(pass)
 }
 
 /// Duration of a pass in which everything is read and compared and nothing is to be done. What makes the agent look is

@@ -47,6 +47,8 @@ struct Figures {
     weight_s: Option<f64>,
     /// Of it, seconds from the receipt of the plan to the end of the pass that carried it out.
     weight_own_s: Option<f64>,
+    /// Seconds of a pass that finds nothing to do.
+    pass_s: Option<f64>,
     /// Seconds to read the whole table, and for the agent to compare it with the plan.
     dump_s: Option<f64>,
     /// Resident memory of all its processes.

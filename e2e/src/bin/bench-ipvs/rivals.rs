@@ -86,7 +86,7 @@ pub(crate) fn ipvsadm(size: Size) -> Result<Figures> {
     ensure!(status.success(), "ipvsadm -Sn: {status}");
     let dump_s = start.elapsed().as_secs_f64();
 
-    let first = First::find(size)?;
+    let first = First::find(size, size.services)?;
     let start = Instant::now();
     output("ipvsadm", &edit(size, &first, 2))?;
     let weight_s = first.wait_weight(2, start, PATIENCE)?;
@@ -127,7 +127,7 @@ pub(crate) fn keepalived(size: Size) -> Result<Figures> {
     let mut running = Keepalived::start()?;
     let from_empty_s = wait_complete(size, start, PATIENCE)?;
 
-    let first = First::find(size)?;
+    let first = First::find(size, size.services)?;
     let mut weights = Vec::new();
     for weight in [2, 3, 4] {
         write_configuration(size, Some((&first, weight)))?;

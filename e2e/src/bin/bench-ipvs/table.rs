@@ -106,7 +106,8 @@ pub(crate) struct First {
 }
 
 impl First {
-    pub(crate) fn find(size: Size) -> Result<Self> {
+    /// Of a table whose services share `pools`.
+    pub(crate) fn find(size: Size, pools: u32) -> Result<Self> {
         let file = File::open(PROC)?;
         let text = page(&file)?;
         let mut lines = text.lines().skip(TITLE_LINES);
@@ -118,7 +119,7 @@ impl First {
             Ok(u32::from_str_radix(text, 16)?)
         };
         let service = address(lines.next(), 1)? - Size::vip(0).to_bits();
-        let server = address(lines.next(), 1)? - size.server(service, 0).to_bits();
+        let server = address(lines.next(), 1)? - size.server(service % pools, 0).to_bits();
         Ok(Self {
             file,
             service,
