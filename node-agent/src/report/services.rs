@@ -156,3 +156,58 @@ pub fn kernel(
             .collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lvs_ipvs::{Stats, TableEntry};
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture;
+    use crate::ownership::Ownership;
+    use crate::plan::ipvs::{self, Conditions};
+
+    #[test]
+    fn a_virtual_service_is_ready_when_the_kernel_has_it_with_its_quorum() {
+        let other = fixture::web(
+            &json!({"name": "default/other", "addresses": ["192.168.1.223"], "healthCheck": {"onFailure": "Quiesce"}}),
+        );
+        let all = json!([fixture::web(&json!({})), other]);
+        let bundle = fixture::director(&all, &fixture::pool());
+        let services = Services::resolve(&bundle, &Services::default());
+        let mut programming = Programming::default();
+        let count = |programming: &Programming| {
+            let ready = ready(["default"], &services, programming)["default"];
+            (ready.ready, ready.all)
+        };
+        assert!(ready([], &services, &programming).is_empty());
+        assert_eq!(count(&programming), (0, 2));
+
+        let ownership = Ownership::default();
+        for (is_up, expected) in [(true, (2, 2)), (false, (1, 2))] {
+            for (key, owner) in &services.owners {
+                let conditions = Conditions {
+                    is_up: &|_| is_up || &*owner.name == "default/web",
+                    drains: ownership.drains(),
+                    was_without_quorum: false,
+                    now_unix_seconds: 0,
+                };
+                let planned = ipvs::plan(owner, key, conditions).expect("a service");
+                let entry = TableEntry {
+                    service: planned.service,
+                    stats: Stats::default(),
+                    destinations: Vec::new(),
+                };
+                programming.compare(owner, key, Some(entry), conditions);
+            }
+            assert_eq!(count(&programming), expected);
+        }
+    }
+
+    #[test]
+    fn no_virtual_services_at_all_are_ready() {
+        assert!(ReadyServices::default().is_at_least(100));
+        let some = ReadyServices { ready: 2, all: 3 };
+        assert!(some.is_at_least(66) && !some.is_at_least(67));
+    }
+}

@@ -51,7 +51,8 @@ impl RouterReport {
                 split.peer
             ));
         }
-        if !self.failed_tracks.is_empty() {
+        // Those without which it cannot run are its fault.
+        if self.fault.is_none() && !self.failed_tracks.is_empty() {
             problems.push(format!(
                 "tracked and failed: {}",
                 self.failed_tracks.join(", ")
