@@ -1,0 +1,85 @@
+//! What time does to a router.
+
+use super::{Output, RoleReason, Router, State};
+use crate::time::Monotonic;
+
+impl Router {
+    pub(super) fn tick(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        match self.state {
+            State::Initialize => {}
+            State::Backup(watch) => {
+                if self.is_independent() && watch.down_at <= now {
+                    self.become_active(watch.cause, now, outputs);
+                }
+            }
+            State::Active { .. } => self.tick_as_active(now, outputs),
+        }
+    }
+
+    fn tick_as_active(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
+        if let State::Active { offered_until, .. } = &mut self.state
+            && offered_until.take_if(|at| *at <= now).is_some()
+        {
+            if let Some(reason) = self.reason_to_let_go() {
+                self.step_back(reason, now, outputs);
+                return;
+            }
+            outputs.push(Output::NoSuccessor);
+        }
+        if let State::Active {
+            advertise_at: Some(at),
+            ..
+        } = self.state
+            && at <= now
+        {
+            self.advertise_again(at, now, outputs);
+        }
+        self.heal_if_silent(now, outputs);
+        self.announce(now, outputs);
+    }
+
+    /// Why a role that nobody has taken is given up all the same.
+    pub(super) fn reason_to_let_go(&self) -> Option<RoleReason> {
+        if self.is_stopping() {
+            Some(RoleReason::Stopped)
+        } else if self.adjustment.is_fault {
+            Some(RoleReason::Faulted)
+        } else if self.is_released() {
+            Some(RoleReason::GroupReleased)
+        } else {
+            None
+        }
+    }
+
+    /// Whether so many advertisements are overdue that a Backup may have taken over.
+    pub(super) fn is_stalled(&self, now: Monotonic) -> bool {
+        let State::Active {
+            advertise_at: Some(at),
+            ..
+        } = self.state
+        else {
+            return false;
+        };
+        let rest = self
+            .config
+            .resume_within()
+            .saturating_sub(self.own_interval());
+        now >= at + rest
+    }
+
+    /// The advertisement that was due `at`. The rhythm is kept unless this router is late by a
+    /// whole interval.
+    fn advertise_again(&mut self, at: Monotonic, now: Monotonic, outputs: &mut Vec<Output>) {
+        let interval = self.own_interval();
+        let next_at = at + interval;
+        let last = self.is_stopping();
+        self.advertise(now, interval, outputs);
+        if let State::Active { advertise_at, .. } = &mut self.state {
+            if last {
+                *advertise_at = None;
+            } else if next_at > now {
+                *advertise_at = Some(next_at);
+            }
+        }
+    }
+}
