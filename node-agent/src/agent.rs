@@ -9,6 +9,7 @@ mod kernel;
 mod pass;
 mod resolve;
 mod services;
+mod sync_hold;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -35,6 +36,7 @@ use crate::ownership::Ownership;
 use crate::ownership::file::OwnershipFile;
 use crate::plan::members::MemberKey;
 use crate::plan::services::Services;
+use crate::plan::sync_hold::SyncHold;
 use crate::plan::{Plan, Problem};
 use crate::programming::Programming;
 use crate::report::refusal::NodeKernel;
@@ -120,6 +122,10 @@ pub struct Agent {
     todo: Todo,
     /// When those that leave are looked at again.
     next_look_at_leaving: Option<Instant>,
+    /// Instances that wait for connections before they preempt.
+    sync_hold: SyncHold,
+    /// When that is looked at again.
+    next_look_at_connections: Option<Instant>,
     /// Changes that the kernel refuses, until the next full look or the next plan.
     refused_ops: Vec<(Op, Problem)>,
     /// Whether IPVS is needed and there.
@@ -179,6 +185,8 @@ impl Agent {
             programming: Programming::default(),
             todo: Todo::Everything,
             next_look_at_leaving: None,
+            sync_hold: SyncHold::default(),
+            next_look_at_connections: None,
             refused_ops: Vec::new(),
             has_ipvs: false,
             ipvs_version: None,
@@ -233,15 +241,17 @@ impl Agent {
     }
 
     fn wake(&self, next: Next) -> Option<Instant> {
+        let looks = [self.next_look_at_leaving, self.next_look_at_connections];
+        let next_look = looks.into_iter().flatten().min();
         let pause = match next {
-            Next::Wait => return self.next_look_at_leaving,
+            Next::Wait => return next_look,
             Next::Soon => UNFINISHED_PAUSE,
             Next::Retry => FIRST_PAUSE
                 .saturating_mul(1 << self.failures.saturating_sub(1).min(10))
                 .min(LONGEST_PAUSE),
         };
         let at = Instant::now() + pause;
-        Some(self.next_look_at_leaving.map_or(at, |look| look.min(at)))
+        Some(next_look.map_or(at, |look| look.min(at)))
     }
 
     /// One pass, with what goes with every pass.

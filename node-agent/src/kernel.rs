@@ -1,5 +1,6 @@
 //! Thin shells around what the kernel offers. They decide nothing.
 
+pub mod connections;
 pub mod fou;
 pub mod ipvs;
 pub mod lookout;

@@ -16,6 +16,7 @@ pub mod pool;
 pub mod quorum;
 pub mod real_server;
 pub mod services;
+pub mod sync_hold;
 pub mod sysctls;
 pub mod vrrp;
 

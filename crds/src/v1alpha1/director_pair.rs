@@ -163,7 +163,13 @@ pub struct SyncGroup {
         .field_path(".instances"),
     validation = Rule::new("self.vrrp.version == 3 || self.directors.all(d, !has(d.sourceAddress) || !isIP(d.sourceAddress) || ip(d.sourceAddress).family() == 4)")
         .message("directors[].sourceAddress is IPv6 and vrrp.version 2 knows IPv4 alone: set version to 3, or give an IPv4 address")
-        .field_path(".directors")
+        .field_path(".directors"),
+    validation = Rule::new("self.vrrp.preemption.mode != 'AfterSync' || self.connectionSync.mode == 'Enabled'")
+        .message("vrrp.preemption.mode AfterSync waits for connections and connectionSync.mode is Disabled: enable it, or set the mode of preemption to Immediate")
+        .field_path(".connectionSync"),
+    validation = Rule::new("self.vrrp.preemption.mode != 'AfterSync' || !has(self.sysctls.syncRefreshPeriodSeconds) || (self.sysctls.syncRefreshPeriodSeconds > 0 && self.sysctls.syncRefreshPeriodSeconds * 2 < self.vrrp.preemption.syncTimeoutSeconds)")
+        .message("sysctls.syncRefreshPeriodSeconds must be above 0 and below half of vrrp.preemption.syncTimeoutSeconds with mode AfterSync, which waits for two periods: change it, or remove it to have 5")
+        .field_path(".sysctls")
 )]
 pub struct DirectorPairSpec {
     /// The directors, 1 to 4, key `nodeName`; two is the normal case.

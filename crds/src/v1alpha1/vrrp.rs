@@ -14,14 +14,22 @@ pub enum PreemptionMode {
     Never,
     /// It takes over, after `delaySeconds`.
     Immediate,
+    /// It takes over once it has been told of the connections that the Active Router has, and after
+    /// `delaySeconds` from then on.
+    AfterSync,
 }
 
 /// Preemption (RFC 9568 section 6.1, `Preempt_Mode`).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.mode == 'Immediate' || self.delaySeconds == 0")
-    .message("delaySeconds delays a preemption and mode Never has none: set it to 0, or set mode to Immediate")
-    .field_path(".delaySeconds"))]
+#[x_kube(
+    validation = Rule::new("self.mode != 'Never' || self.delaySeconds == 0")
+        .message("delaySeconds delays a preemption and mode Never has none: set it to 0, or set mode to Immediate or AfterSync")
+        .field_path(".delaySeconds"),
+    validation = Rule::new("self.mode == 'AfterSync' || self.syncTimeoutSeconds == 120")
+        .message("syncTimeoutSeconds ends the wait of mode AfterSync alone: remove it, or set mode to AfterSync")
+        .field_path(".syncTimeoutSeconds")
+)]
 pub struct Preemption {
     /// Whether a director with a higher priority takes over from an Active Router.
     #[serde(default)]
@@ -30,6 +38,25 @@ pub struct Preemption {
     #[serde(default)]
     #[schemars(range(min = 0, max = 1000))]
     pub delay_seconds: i32,
+    /// Seconds after which a director with mode `AfterSync` no longer waits for the connections, 15 to
+    /// 3600.
+    #[serde(default = "default_sync_timeout")]
+    #[schemars(range(min = 15, max = 3600))]
+    pub sync_timeout_seconds: i32,
+}
+
+impl Default for Preemption {
+    fn default() -> Self {
+        Self {
+            mode: PreemptionMode::default(),
+            delay_seconds: 0,
+            sync_timeout_seconds: default_sync_timeout(),
+        }
+    }
+}
+
+fn default_sync_timeout() -> i32 {
+    120
 }
 
 /// Kind of authentication of advertisements.

@@ -135,6 +135,7 @@ impl Agent {
             &self.programming,
             self.services.owners.keys(),
         );
+        self.look_at_connections(bundle, &observed);
         let (wanted, _) = self.vrrp_plan(bundle, &observed, &wanted);
         self.programmed = programmed(&self.services, &self.programming, &self.programmed);
         self.configure_vrrp(bundle, &observed, findings);
@@ -261,6 +262,7 @@ impl Agent {
                 services: &self.services,
                 programmed,
                 previous: self.vrrp_plan.as_ref().unwrap_or(&none),
+                hold: &self.sync_hold,
             },
         )
     }

@@ -18,6 +18,7 @@ use lvs_vrrp::{
 
 use super::Problem;
 use super::services::Services;
+use super::sync_hold::SyncHold;
 use crate::facts::{Interface, NodeFacts};
 use crate::secrets::Secrets;
 use crate::vrrp::{Family, RouterPlan, VrrpPlan};
@@ -38,6 +39,8 @@ pub struct Surroundings<'a> {
     pub programmed: &'a BTreeSet<ServiceKey>,
     /// What runs now.
     pub previous: &'a VrrpPlan,
+    /// Instances that wait for connections.
+    pub hold: &'a SyncHold,
 }
 
 /// The routers that are to run, and what is wrong. A router that runs and cannot be planned anew,
@@ -95,12 +98,26 @@ pub fn plan(
             }
         }
     }
+    let held = held_groups(director, &plan, surroundings.hold);
     for router in &mut plan.routers {
+        router.hold_preemption = held.contains(&router.group);
         // The last choice: another director can perhaps run all of the group, but nobody gains if its
         // VIPs are nowhere when none can.
         router.drain |= incomplete.contains(router.group.as_str());
     }
     (plan, problems)
+}
+
+/// The groups of which something waits for connections: they move together, and so none of them moves.
+fn held_groups(director: &DirectorRole, plan: &VrrpPlan, hold: &SyncHold) -> BTreeSet<String> {
+    let routers = plan.routers.iter();
+    routers
+        .filter(|router| {
+            director.vrrp.preemption.mode == PreemptionMode::AfterSync
+                && hold.is_held(&router.instance)
+        })
+        .map(|router| router.group.clone())
+        .collect()
 }
 
 /// The instance by which the sync group of `instance` is called: the first one of the group. The
@@ -244,6 +261,7 @@ fn router(
         config,
         prefix_lengths: vips.clone(),
         drain: is_drained(director),
+        hold_preemption: false,
     })
 }
 
@@ -330,7 +348,7 @@ fn config(
         down_advertisements: byte("down advertisements", vrrp.active_down_advertisements)?,
         preemption: match vrrp.preemption.mode {
             PreemptionMode::Never => Preemption::Never,
-            PreemptionMode::Immediate => Preemption::Immediate,
+            PreemptionMode::Immediate | PreemptionMode::AfterSync => Preemption::Immediate,
         },
         preempt_delay: seconds(vrrp.preemption.delay_seconds),
         authentication: authentication.map(Authentication::Simple),

@@ -56,6 +56,8 @@ pub struct RouterPlan {
     pub prefix_lengths: BTreeMap<IpAddr, u8>,
     /// Hand over and be the last choice.
     pub drain: bool,
+    /// Leave an Active Router of lower priority alone for now.
+    pub hold_preemption: bool,
 }
 
 /// Everything that the VRRP thread runs.

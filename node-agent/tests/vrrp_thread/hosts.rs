@@ -184,6 +184,7 @@ pub(crate) fn plan(host: &Host, configs: Vec<Config>) -> VrrpPlan {
             .collect::<BTreeMap<_, _>>(),
         config: config.check().expect("a configuration"),
         drain: false,
+        hold_preemption: false,
     });
     VrrpPlan {
         routers: routers.collect(),

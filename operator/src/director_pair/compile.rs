@@ -2,9 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use lvs_crds::v1alpha1::{AdminState, Director, DirectorRole, InstancePlan};
+use lvs_crds::v1alpha1::{
+    AdminState, Director, DirectorRole, InstancePlan, PreemptionMode, SysctlMode, Sysctls,
+};
 
 use super::validate::ValidatedPair;
+
+/// How often directors tell of each connection where somebody waits for that and the pair does not
+/// say: often enough for a return within a minute, and for connections that are quiet for seconds.
+const REFRESH_PERIOD_SECONDS: i32 = 5;
 
 /// The roles of a pair's directors by node. A director that is disabled has none, and a pair
 /// that is disabled has none at all.
@@ -54,7 +60,19 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
         vrrp: pair.vrrp.clone(),
         connection_sync: pair.connection_sync.clone(),
         timeouts: pair.timeouts.clone(),
-        sysctls: pair.sysctls.clone(),
+        sysctls: sysctls(pair),
         slices_digest: slices_digest.to_owned(),
     }
+}
+
+/// The sysctls of a pair. Waiting for connections needs them to be told of again and again.
+fn sysctls(pair: &ValidatedPair) -> Sysctls {
+    let mut sysctls = pair.sysctls.clone();
+    if pair.vrrp.preemption.mode == PreemptionMode::AfterSync && sysctls.mode == SysctlMode::Managed
+    {
+        sysctls
+            .sync_refresh_period_seconds
+            .get_or_insert(REFRESH_PERIOD_SECONDS);
+    }
+    sysctls
 }

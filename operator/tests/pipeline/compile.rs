@@ -296,3 +296,28 @@ proptest! {
         prop_assert_eq!(plans, after);
     }
 }
+
+#[test]
+fn who_waits_for_connections_is_told_of_them_every_five_seconds_unless_the_pair_says_otherwise() {
+    let pair = |vrrp: &str, sysctls: &str| {
+        let sim = Sim::converged(&format!(
+            "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {{name: edge}}
+spec:
+  directors: [{{nodeName: lb-1}}, {{nodeName: lb-2}}]
+  interface: {{name: eth0}}
+  vrrp: {vrrp}
+  sysctls: {sysctls}
+"
+        ));
+        let role = sim.world.node_plans["lb-1"].spec.director.clone().unwrap();
+        role.sysctls.sync_refresh_period_seconds
+    };
+    let after_sync = "{preemption: {mode: AfterSync}}";
+    assert_eq!(pair(after_sync, "{}"), Some(5));
+    assert_eq!(pair(after_sync, "{syncRefreshPeriodSeconds: 9}"), Some(9));
+    assert_eq!(pair(after_sync, "{mode: Ignore}"), None);
+    assert_eq!(pair("{preemption: {mode: Immediate}}", "{}"), None);
+}

@@ -49,6 +49,7 @@ fn after(
         services: &services,
         programmed: &programmed,
         previous,
+        hold: &SyncHold::default(),
     };
     plan(bundle.plan.director.as_ref(), surroundings)
 }
@@ -230,6 +231,7 @@ fn a_service_that_waits_for_its_pool_keeps_its_vip_while_the_kernel_has_it() {
             services: &services,
             programmed,
             previous: &VrrpPlan::default(),
+            hold: &SyncHold::default(),
         };
         planned_vips(&plan(bundle.plan.director.as_ref(), surroundings).0)
     };
@@ -380,4 +382,48 @@ fn a_family_that_cannot_run_makes_the_other_one_the_last_choice() {
         .map(|router| (router.family, router.drain))
         .collect();
     assert_eq!(routers, [(Family::Ipv4, true)]);
+}
+
+#[test]
+fn who_waits_for_connections_is_held_with_the_whole_group() {
+    let instance = |name: &str, address: &str| {
+        json!({
+            "name": name, "virtualRouterID": 51, "priority": 100, "interface": {"name": "eth0"},
+            "addresses": [{"address": address}],
+        })
+    };
+    let bundle = |mode: &str| {
+        with_director(&json!({
+            "instances": [
+                instance("outside", "192.168.1.1"), instance("inside", "192.168.1.2"),
+                instance("other", "192.168.1.3"),
+            ],
+            "syncGroups": [{"name": "nat", "instances": ["outside", "inside"]}],
+            "vrrp": {"preemption": {"mode": mode}},
+        }))
+    };
+    let facts = facts(&["192.168.1.129/24"]);
+    let held = |mode: &str, hold: &SyncHold| -> Vec<bool> {
+        let bundle = bundle(mode);
+        let surroundings = Surroundings {
+            facts: &facts,
+            secrets: &Secrets::default(),
+            services: &Services::resolve(&bundle, &Services::default()),
+            programmed: &BTreeSet::new(),
+            previous: &VrrpPlan::default(),
+            hold,
+        };
+        let (plan, problems) = plan(bundle.plan.director.as_ref(), surroundings);
+        assert_eq!(problems, []);
+        plan.routers.iter().map(|it| it.hold_preemption).collect()
+    };
+    let mut hold = SyncHold::default();
+    assert_eq!(held("Immediate", &hold), [false; 3]);
+    assert_eq!(held("AfterSync", &hold), [true; 3]);
+    let now = std::time::Instant::now();
+    let active = lvs_crds::v1alpha1::RouterState::Active;
+    hold.states(&[("inside", active), ("other", active)].into(), now);
+    assert_eq!(held("AfterSync", &hold), [true, true, false]);
+    hold.states(&[("inside", active), ("outside", active)].into(), now);
+    assert_eq!(held("AfterSync", &hold), [false, false, true]);
 }
