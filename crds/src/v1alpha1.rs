@@ -63,6 +63,6 @@ pub use virtual_service::{
     VirtualServiceSpec, VirtualServiceStatus,
 };
 pub use vrrp::{
-    Authentication, AuthenticationType, Checksum, GratuitousArp, Preemption, PreemptionMode,
-    SecretReference, Vrrp,
+    AntiReplay, Authentication, AuthenticationMode, AuthenticationType, Checksum, GratuitousArp,
+    Preemption, PreemptionMode, SecretReference, Vrrp,
 };

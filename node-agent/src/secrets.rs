@@ -1,11 +1,12 @@
-//! Passwords of VRRP, read from the Secrets that the plan names.
+//! The password of VRRP or its HMAC keys, read from the Secret that the plan names.
 //!
 //! They are kept in the state directory, mode 0600, because a director that starts while the API
-//! server is away must be able to speak to its peer. A password that is gone from the cluster stays in
-//! use until there is another, or until the plan names none.
+//! server is away must be able to speak to its peer. What is gone from the cluster stays in use until
+//! there is another, or until the plan names none.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
-use lvs_crds::v1alpha1::SecretReference;
-use serde::{Deserialize, Serialize};
+use lvs_crds::v1alpha1::vrrp::hmac_key_id;
+use lvs_crds::v1alpha1::{Authentication, AuthenticationType, SecretReference};
 use tokio::sync::watch;
 
 use crate::bundle::PlanBundle;
@@ -24,59 +25,104 @@ use crate::source::cluster::WATCH_SECONDS;
 use crate::store::writer::Writer;
 use crate::store::{StoreError, write_durably};
 
-/// How often a directory of passwords is looked at.
+/// How often a directory of Secrets is looked at.
 const DIRECTORY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Passwords by the reference that names them.
+/// What the plan names: a password, or keys that are called by their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    /// Name of the Secret.
+    secret: String,
+    /// Key of the password within it; `None`: all HMAC keys.
+    password: Option<String>,
+}
+
+impl Wanted {
+    /// What is needed for this authentication, if anything is.
+    fn of(authentication: &Authentication) -> Option<Self> {
+        let reference = authentication.secret_ref.as_ref()?;
+        let password = match authentication.type_ {
+            AuthenticationType::None => return None,
+            AuthenticationType::Simple => Some(reference.password_key().to_owned()),
+            AuthenticationType::HMACSHA256 => None,
+        };
+        Some(Self {
+            secret: reference.name.clone(),
+            password,
+        })
+    }
+
+    /// Whether the value under this key of the Secret is wanted.
+    fn takes(&self, key: &str) -> bool {
+        match &self.password {
+            Some(password) => password == key,
+            None => hmac_key_id(key).is_some(),
+        }
+    }
+}
+
+/// The values of a Secret by their keys.
+type Values = BTreeMap<String, Vec<u8>>;
+
+/// Values that have been read, by the name of their Secret.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secrets(HashMap<SecretReference, Vec<u8>>);
+pub struct Secrets(HashMap<String, Values>);
 
 impl Secrets {
     /// The password that `reference` names, if it is known.
     #[must_use]
     pub fn password(&self, reference: &SecretReference) -> Option<&[u8]> {
-        self.0.get(reference).map(Vec::as_slice)
+        let values = self.0.get(&reference.name)?;
+        values.get(reference.password_key()).map(Vec::as_slice)
     }
 
-    /// Sets a password. Says whether it is another than before.
-    pub fn set(&mut self, reference: &SecretReference, password: &[u8]) -> bool {
-        let before = self.0.insert(reference.clone(), password.to_vec());
-        before.as_deref() != Some(password)
+    /// The HMAC keys of a Secret by their ids.
+    pub fn hmac_keys(&self, secret: &str) -> impl Iterator<Item = (u8, &[u8])> {
+        let values = self.0.get(secret).into_iter().flatten();
+        values.filter_map(|(key, value)| Some((hmac_key_id(key)?, value.as_slice())))
     }
 
-    /// Forgets all but the wanted password, once that is known: routers go on with the old one until
-    /// then.
-    fn retain(&mut self, wanted: Option<&SecretReference>) -> bool {
-        if wanted.is_some_and(|wanted| !self.0.contains_key(wanted)) {
-            return false;
+    /// Sets the values of a Secret. Says whether they are others than before.
+    pub fn set(&mut self, secret: &str, values: Values) -> bool {
+        let before = self.0.insert(secret.to_owned(), values.clone());
+        before != Some(values)
+    }
+
+    /// Forgets all but what is wanted, once that is known: routers go on with the old until then.
+    fn retain(&mut self, wanted: Option<&Wanted>) -> bool {
+        let before = self.clone();
+        match wanted {
+            None => self.0.clear(),
+            Some(wanted) => {
+                let values = self.0.get(&wanted.secret).into_iter().flatten();
+                let found: Values = values
+                    .filter(|(key, _)| wanted.takes(key))
+                    .map(|(key, value)| (key.clone(), value.clone()))
+                    .collect();
+                if found.is_empty() {
+                    return false;
+                }
+                self.0 = HashMap::from([(wanted.secret.clone(), found)]);
+            }
         }
-        let before = self.0.len();
-        self.0.retain(|reference, _| Some(reference) == wanted);
-        self.0.len() != before
+        *self != before
     }
 }
 
-/// Names alone: passwords do not belong in logs.
+/// Names alone: their values do not belong in logs.
 impl fmt::Debug for Secrets {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-/// A password as people store it: an editor's newline at the end does not belong to it.
-fn trim(password: &[u8]) -> &[u8] {
-    let password = password.strip_suffix(b"\n").unwrap_or(password);
-    password.strip_suffix(b"\r").unwrap_or(password)
+/// A value as people store it: an editor's newline at the end does not belong to it.
+fn trim(value: &[u8]) -> &[u8] {
+    let value = value.strip_suffix(b"\n").unwrap_or(value);
+    value.strip_suffix(b"\r").unwrap_or(value)
 }
 
-/// A password as the file has it.
-#[derive(Serialize, Deserialize)]
-struct OnDisk {
-    reference: SecretReference,
-    password: Vec<u8>,
-}
-
-/// The sending side of the passwords, with the file that keeps them.
+/// The sending side of what was read, with the file that keeps them.
 pub struct Keeper {
     file: Writer<Secrets>,
     secrets: watch::Sender<Secrets>,
@@ -90,29 +136,40 @@ impl Keeper {
         let path = state_dir.join("secrets");
         let secrets = std::fs::read(&path)
             .ok()
-            .and_then(|contents| serde_json::from_slice::<Vec<OnDisk>>(&contents).ok())
-            .unwrap_or_default()
-            .into_iter()
-            .map(|on_disk| (on_disk.reference, on_disk.password))
-            .collect();
+            .and_then(|contents| serde_json::from_slice(&contents).ok())
+            .unwrap_or_default();
         let secrets = Secrets(secrets);
         let (sender, receiver) = watch::channel(secrets);
         let keeper = Self {
-            file: Writer::start("the password", move |secrets| save(&path, secrets)),
+            file: Writer::start("the values of Secrets", move |secrets| save(&path, secrets)),
             secrets: sender,
         };
         (keeper, receiver)
     }
 
-    async fn set(&self, reference: &SecretReference, password: &[u8]) {
+    /// Takes what is wanted of the values of its Secret. False if they lack it.
+    async fn set<'a>(
+        &self,
+        wanted: &Wanted,
+        values: impl IntoIterator<Item = (&'a String, &'a [u8])>,
+    ) -> bool {
+        let values: Values = values
+            .into_iter()
+            .filter(|(key, _)| wanted.takes(key))
+            .map(|(key, value)| (key.clone(), trim(value).to_owned()))
+            .collect();
+        if values.is_empty() {
+            return false;
+        }
         self.modify(|secrets| {
-            let is_other = secrets.set(reference, trim(password));
-            secrets.retain(Some(reference)) || is_other
+            let is_other = secrets.set(&wanted.secret, values);
+            secrets.retain(Some(wanted)) || is_other
         })
         .await;
+        true
     }
 
-    async fn retain(&self, wanted: Option<&SecretReference>) {
+    async fn retain(&self, wanted: Option<&Wanted>) {
         self.modify(|secrets| secrets.retain(wanted)).await;
     }
 
@@ -125,26 +182,18 @@ impl Keeper {
 }
 
 fn save(path: &Path, secrets: &Secrets) -> Result<(), StoreError> {
-    let on_disk: Vec<_> = secrets
-        .0
-        .iter()
-        .map(|(reference, password)| OnDisk {
-            reference: reference.clone(),
-            password: password.clone(),
-        })
-        .collect();
-    let contents = serde_json::to_vec(&on_disk).map_err(|source| StoreError::Encode {
-        what: "the passwords".into(),
+    let contents = serde_json::to_vec(&secrets.0).map_err(|source| StoreError::Encode {
+        what: "the values of Secrets".into(),
         source,
     })?;
     write_durably(path, &contents, 0o600)
 }
 
 /// What the plan names now.
-fn wanted(plans: &mut watch::Receiver<Option<Arc<PlanBundle>>>) -> Option<SecretReference> {
+fn wanted(plans: &mut watch::Receiver<Option<Arc<PlanBundle>>>) -> Option<Wanted> {
     let bundle = plans.borrow_and_update();
     let director = bundle.as_ref()?.plan.director.as_ref()?;
-    director.vrrp.authentication.secret_ref.clone()
+    Wanted::of(&director.vrrp.authentication)
 }
 
 /// Follows the Secret that the plan names in `namespace`. Ends when there are no more plans.
@@ -156,14 +205,14 @@ pub async fn follow_cluster(
 ) {
     let api = Api::<Secret>::namespaced(client, &namespace);
     loop {
-        let reference = wanted(&mut plans);
-        keeper.retain(reference.as_ref()).await;
-        let still = still_wanted(&mut plans, reference.as_ref());
-        let goes_on = match &reference {
+        let wanted = wanted(&mut plans);
+        keeper.retain(wanted.as_ref()).await;
+        let still = still_wanted(&mut plans, wanted.as_ref());
+        let goes_on = match &wanted {
             None => still.await,
-            Some(reference) => tokio::select! {
+            Some(wanted) => tokio::select! {
                 goes_on = still => goes_on,
-                () = follow_secret(&api, reference, &keeper) => true,
+                () = follow_secret(&api, wanted, &keeper) => true,
             },
         };
         if !goes_on {
@@ -175,73 +224,89 @@ pub async fn follow_cluster(
 /// Waits until the plan names another Secret. False when there are no more plans.
 async fn still_wanted(
     plans: &mut watch::Receiver<Option<Arc<PlanBundle>>>,
-    reference: Option<&SecretReference>,
+    present: Option<&Wanted>,
 ) -> bool {
     loop {
         if plans.changed().await.is_err() {
             return false;
         }
-        if wanted(plans).as_ref() != reference {
+        if wanted(plans).as_ref() != present {
             return true;
         }
     }
 }
 
-async fn follow_secret(api: &Api<Secret>, reference: &SecretReference, keeper: &Keeper) {
+async fn follow_secret(api: &Api<Secret>, wanted: &Wanted, keeper: &Keeper) {
+    let secret = &wanted.secret;
     let config = watcher::Config::default()
-        .fields(&format!("metadata.name={}", reference.name))
+        .fields(&format!("metadata.name={secret}"))
         .timeout(WATCH_SECONDS);
     let mut events = watcher(api.clone(), config).default_backoff().boxed();
     let mut failing = false;
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(secret) | Event::InitApply(secret)) => {
+            Ok(Event::Apply(found) | Event::InitApply(found)) => {
                 failing = false;
-                let data = secret.data.unwrap_or_default();
-                if let Some(password) = data.get(&reference.key) {
-                    keeper.set(reference, &password.0).await;
-                } else {
-                    let (secret, key) = (&reference.name, &reference.key);
-                    tracing::error!(secret, key, "the Secret lacks the key of the VRRP password");
+                let data = found.data.unwrap_or_default();
+                let values = data.iter().map(|(key, value)| (key, value.0.as_slice()));
+                if !keeper.set(wanted, values).await {
+                    tracing::error!(secret, "the Secret lacks what VRRP needs of it");
                 }
             }
             Ok(Event::Delete(_)) => {
-                tracing::warn!(
-                    secret = reference.name,
-                    "Secret gone; its password stays in use"
-                );
+                tracing::warn!(secret, "Secret gone; what it had stays in use");
             }
             Ok(Event::Init | Event::InitDone) => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, secret = reference.name, "cannot read the Secret");
+                    tracing::warn!(%error, secret, "cannot read the Secret");
                 }
             }
         }
     }
 }
 
-/// Follows the file `NAME/KEY` in `directory` that the plan names. Ends when there are no more plans.
+/// Follows the files `NAME/KEY` in `directory` that the plan names. Ends when there are no more plans.
 pub async fn follow_directory(
     directory: PathBuf,
     mut plans: watch::Receiver<Option<Arc<PlanBundle>>>,
     keeper: Keeper,
 ) {
     loop {
-        let reference = wanted(&mut plans);
-        keeper.retain(reference.as_ref()).await;
-        if let Some(reference) = &reference {
-            match std::fs::read(directory.join(&reference.name).join(&reference.key)) {
-                Ok(password) => keeper.set(reference, &password).await,
-                Err(error) => tracing::debug!(%error, secret = reference.name, "no password"),
+        let wanted = wanted(&mut plans);
+        keeper.retain(wanted.as_ref()).await;
+        if let Some(wanted) = &wanted {
+            let secret = &wanted.secret;
+            match read_values(&directory.join(secret), wanted) {
+                Ok(values) => {
+                    let values = values.iter().map(|(key, value)| (key, value.as_slice()));
+                    if !keeper.set(wanted, values).await {
+                        tracing::debug!(secret, "nothing that VRRP needs");
+                    }
+                }
+                Err(error) => tracing::debug!(%error, secret, "cannot be read"),
             }
         }
-        let waits = reference.is_some();
+        let waits = wanted.is_some();
         tokio::select! {
             changed = plans.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(DIRECTORY_INTERVAL), if waits => {}
         }
     }
+}
+
+/// The wanted files of a directory.
+fn read_values(directory: &Path, wanted: &Wanted) -> io::Result<Values> {
+    let mut values = Values::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if let Some(key) = entry.file_name().to_str()
+            && wanted.takes(key)
+        {
+            values.insert(key.to_owned(), std::fs::read(entry.path())?);
+        }
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -253,8 +318,24 @@ mod tests {
     fn reference(name: &str) -> SecretReference {
         SecretReference {
             name: name.into(),
-            key: "password".into(),
+            key: None,
         }
+    }
+
+    fn password_of(name: &str) -> Wanted {
+        Wanted {
+            secret: name.into(),
+            password: Some("password".into()),
+        }
+    }
+
+    fn values(pairs: &[(&str, &str)]) -> Values {
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), value.as_bytes().to_vec());
+        pairs.iter().map(owned).collect()
+    }
+
+    fn borrowed(values: &Values) -> impl Iterator<Item = (&String, &[u8])> {
+        values.iter().map(|(key, value)| (key, value.as_slice()))
     }
 
     fn bundle(secret: Option<&str>) -> Arc<PlanBundle> {
@@ -275,7 +356,8 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let directory = tempfile::tempdir().expect("a directory");
         let (keeper, secrets) = Keeper::open(directory.path());
-        keeper.set(&reference("vrrp"), b"1111\n").await;
+        let stored = values(&[("password", "1111\n"), ("other", "2222")]);
+        assert!(keeper.set(&password_of("vrrp"), borrowed(&stored)).await);
         let expected = Some(&b"1111"[..]);
         assert_eq!(secrets.borrow().password(&reference("vrrp")), expected);
         let (_, later) = Keeper::open(directory.path());
@@ -288,12 +370,45 @@ mod tests {
     #[test]
     fn passwords_are_not_printed() {
         let mut secrets = Secrets::default();
-        secrets.set(&reference("vrrp"), b"hunter2");
+        secrets.set("vrrp", values(&[("password", "hunter2")]));
         let shown = format!("{secrets:?}");
         assert!(
             shown.contains("vrrp") && !shown.contains("hunter2"),
             "{shown}"
         );
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_an_hmac_are_those_with_an_id_for_a_name_and_change_together() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (keeper, secrets) = Keeper::open(directory.path());
+        let keys = Wanted {
+            secret: "vrrp".into(),
+            password: None,
+        };
+        let known = |secrets: &watch::Receiver<Secrets>| -> Vec<(u8, Vec<u8>)> {
+            let secrets = secrets.borrow();
+            let keys = secrets.hmac_keys("vrrp");
+            keys.map(|(id, key)| (id, key.to_vec())).collect()
+        };
+        let first = values(&[
+            ("1", "one\n"),
+            ("0", "a"),
+            ("01", "b"),
+            ("256", "c"),
+            ("d", "d"),
+        ]);
+        assert!(keeper.set(&keys, borrowed(&first)).await);
+        assert_eq!(known(&secrets), [(1, b"one".to_vec())]);
+        let second = values(&[("2", "two"), ("255", "last")]);
+        assert!(keeper.set(&keys, borrowed(&second)).await);
+        let both = [(2, b"two".to_vec()), (255, b"last".to_vec())];
+        assert_eq!(known(&secrets), both);
+        let none = values(&[("password", "1111")]);
+        assert!(!keeper.set(&keys, borrowed(&none)).await);
+        assert_eq!(known(&secrets), both, "the old ones stay in use");
+        let (_, later) = Keeper::open(directory.path());
+        assert_eq!(known(&later), both, "after a restart too");
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod apply;
 pub mod compile;
 pub mod dereference;
 pub mod observe;
+pub mod secret;
 pub mod status;
 pub mod validate;
 pub mod vrid;

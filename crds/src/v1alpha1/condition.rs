@@ -85,8 +85,10 @@ pub mod reason {
     pub const IPV6_NEEDS_VERSION_3: &str = "IPv6NeedsVersion3";
     /// The Secret or its key does not exist.
     pub const SECRET_NOT_FOUND: &str = "SecretNotFound";
-    /// The password is longer than the 8 bytes of the protocol.
+    /// The password is longer than the 8 bytes of the protocol, or an HMAC key than 64.
     pub const SECRET_TOO_LONG: &str = "SecretTooLong";
+    /// An HMAC key is shorter than 32 bytes.
+    pub const SECRET_TOO_SHORT: &str = "SecretTooShort";
     /// The address of a VIP is also a host's own.
     pub const NOT_A_REAL_SERVER_ADDRESS: &str = "NotARealServerAddress";
 

@@ -68,43 +68,110 @@ pub enum AuthenticationType {
     /// Simple text password of version 2 (RFC 2338 section 10.2), as keepalived's `auth_type PASS`.
     /// It guards against mistakes, not against attackers.
     Simple,
+    /// A trailer with an HMAC-SHA256 in every advertisement of either version, as keepalived's
+    /// `auth_hmac`.
+    HMACSHA256,
 }
 
-/// Names one key of a Secret in the operator's namespace.
+/// What keeps recorded advertisements from being sent again by somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AntiReplay {
+    /// An advertisement's time must be the present, within a minute, and its number above the
+    /// sender's last. The directors' clocks must agree.
+    #[default]
+    Time,
+    /// An advertisement's number must be above the sender's last. A director that was just started
+    /// knows none.
+    Monotonic,
+}
+
+/// How far authentication has been introduced; the three in turn, each on all directors before the
+/// next, introduce it without a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AuthenticationMode {
+    /// Advertisements are signed, and nothing else is accepted.
+    #[default]
+    Enforce,
+    /// Advertisements are signed; those without a trailer are accepted too.
+    Permissive,
+    /// Advertisements are not signed; those without a trailer are accepted too.
+    ReceiveOnly,
+}
+
+/// Names a Secret in the operator's namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
     /// Name of the Secret.
     #[schemars(with = "format::ObjectName")]
     pub name: String,
-    /// Key within it.
-    #[serde(default = "default_secret_key")]
-    #[schemars(with = "format::SecretKey")]
-    pub key: String,
+    /// Key of the password of type `Simple` within it; absent = `password`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<format::SecretKey>")]
+    pub key: Option<String>,
 }
 
-fn default_secret_key() -> String {
-    "password".into()
+impl SecretReference {
+    /// Key of the password.
+    #[must_use]
+    pub fn password_key(&self) -> &str {
+        self.key.as_deref().unwrap_or("password")
+    }
+}
+
+/// The id of the HMAC key that stands under this key of a Secret: 1 to 255 in decimal digits; `None`
+/// for any other.
+#[must_use]
+pub fn hmac_key_id(key: &str) -> Option<u8> {
+    key.parse()
+        .ok()
+        .filter(|id: &u8| *id > 0 && id.to_string() == key)
 }
 
 /// Authentication of advertisements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("self.type != 'Simple' || has(self.secretRef)")
-        .message("secretRef is required by type Simple: name a Secret in the operator's namespace that has the password")
+    validation = Rule::new("self.type == 'None' || has(self.secretRef)")
+        .message("secretRef is required by types Simple and HMACSHA256: name a Secret in the operator's namespace that has the password or the keys")
         .field_path(".secretRef"),
     validation = Rule::new("self.type != 'None' || !has(self.secretRef)")
-        .message("secretRef has no use with type None: remove it, or set type to Simple")
-        .field_path(".secretRef")
+        .message("secretRef has no use with type None: remove it, or set type to Simple or HMACSHA256")
+        .field_path(".secretRef"),
+    validation = Rule::new("self.type != 'HMACSHA256' || !has(self.secretRef) || !has(self.secretRef.key)")
+        .message("secretRef.key names the password of type Simple; the Secret of HMACSHA256 has its keys by their ids, 1 to 255: remove key")
+        .field_path(".secretRef"),
+    validation = Rule::new("(self.type == 'HMACSHA256') == has(self.activeKeyID)")
+        .message("activeKeyID names the key that signs with type HMACSHA256, which requires it, and has no use with other types")
+        .field_path(".activeKeyID"),
+    validation = Rule::new("self.type == 'HMACSHA256' || (self.antiReplay == 'Time' && self.mode == 'Enforce')")
+        .message("antiReplay and mode are for type HMACSHA256: remove them, or set type to HMACSHA256")
+        .field_path(".mode")
 )]
 pub struct Authentication {
     /// Kind of authentication.
     #[serde(default, rename = "type")]
     pub type_: AuthenticationType,
-    /// Secret with the password, at most 8 bytes are used; required by `Simple`.
+    /// Secret with the password, at most 8 bytes are used, or with the HMAC keys: under each key id,
+    /// `"1"` to `"255"`, 32 to 64 random bytes, for example 64 hexadecimal digits. Required by
+    /// `Simple` and `HMACSHA256`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+    /// Id of the HMAC key that signs, 1 to 255; all keys of the Secret are accepted. To change it, add a
+    /// key to the Secret, set its id here, then remove the old key.
+    #[serde(
+        default,
+        rename = "activeKeyID",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(range(min = 1, max = 255))]
+    pub active_key_id: Option<i32>,
+    /// What keeps recorded advertisements from being sent again.
+    #[serde(default)]
+    pub anti_replay: AntiReplay,
+    /// How far HMAC authentication has been introduced.
+    #[serde(default)]
+    pub mode: AuthenticationMode,
 }
 
 /// How the checksum of a version 3 advertisement over IPv4 is made. Both are accepted.

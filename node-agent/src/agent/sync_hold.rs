@@ -9,8 +9,8 @@ use lvs_ipvs::SyncRole;
 
 use super::Agent;
 use crate::bundle::PlanBundle;
-use crate::kernel::{connections, proc_ip_vs};
 use crate::kernel::sysctls::Sysctl;
+use crate::kernel::{connections, proc_ip_vs};
 use crate::observe::Observed;
 use crate::plan::sync_hold::{Rule, SyncHold};
 

@@ -56,6 +56,9 @@ FWM  00000063 wlc
 ";
         let count = count_in(text.as_bytes()).expect("counted");
         assert_eq!(count, 3 + 20 + 100 + 4 + 5);
-        assert_eq!(count_in([0xff, b'\n', b'-', b'>'].as_slice()).expect("counted"), 0);
+        assert_eq!(
+            count_in([0xff, b'\n', b'-', b'>'].as_slice()).expect("counted"),
+            0
+        );
     }
 }

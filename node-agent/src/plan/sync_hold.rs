@@ -161,10 +161,12 @@ impl SyncHold {
     }
 
     fn waiting(&self) -> impl Iterator<Item = Instant> {
-        self.instances.values().filter_map(|standing| match standing {
-            Standing::Waiting(since) => Some(*since),
-            Standing::Ready => None,
-        })
+        self.instances
+            .values()
+            .filter_map(|standing| match standing {
+                Standing::Waiting(since) => Some(*since),
+                Standing::Ready => None,
+            })
     }
 }
 

@@ -1,19 +1,19 @@
 //! The VRRP routers of a director: one for each instance and address family. Pure.
 
+mod authentication;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use lvs_crds::v1alpha1::condition::reason;
 use lvs_crds::v1alpha1::{
-    AdminState, AuthenticationType, BindAddresses, Checksum, DirectorRole, InstancePlan,
-    PreemptionMode, Vrrp,
+    AdminState, BindAddresses, Checksum, DirectorRole, InstancePlan, PreemptionMode, Vrrp,
 };
 use lvs_ipvs::ServiceKey;
 use lvs_vrrp::{
     Authentication, Centiseconds, CheckedConfig, ChecksumConvention, Config,
-    GratuitousAnnouncements, LowerPriorityAdvertisement, Preemption, SimplePassword, Transport,
-    Version,
+    GratuitousAnnouncements, LowerPriorityAdvertisement, Preemption, Transport, Version,
 };
 
 use super::Problem;
@@ -22,9 +22,6 @@ use super::sync_hold::SyncHold;
 use crate::facts::{Interface, NodeFacts};
 use crate::secrets::Secrets;
 use crate::vrrp::{Family, RouterPlan, VrrpPlan};
-
-/// Bytes of a password that version 2 carries; keepalived cuts longer ones alike.
-const PASSWORD_BYTES: usize = 8;
 
 /// What decides about the routers beside the plan of the director.
 #[derive(Clone, Copy, Debug)]
@@ -248,7 +245,7 @@ fn router(
         .then_some(director.source_address.as_deref())
         .flatten();
     let own_address = own_address(named, interface, family, vips).map_err(of_node)?;
-    let authentication = password(director, surroundings.secrets)
+    let authentication = authentication::plan(&director.vrrp.authentication, surroundings.secrets)
         .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, &message))?;
     let config = config(director, instance, own_address, authentication, vips)
         .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?;
@@ -299,35 +296,11 @@ fn own_address(
     })
 }
 
-fn password(director: &DirectorRole, secrets: &Secrets) -> Result<Option<SimplePassword>, String> {
-    let authentication = &director.vrrp.authentication;
-    let reference = match (authentication.type_, &authentication.secret_ref) {
-        (AuthenticationType::None, _) => return Ok(None),
-        (AuthenticationType::Simple, Some(reference)) => reference,
-        (AuthenticationType::Simple, None) => {
-            return Err("authentication Simple names no Secret".to_owned());
-        }
-    };
-    let password = secrets.password(reference).ok_or_else(|| {
-        format!(
-            "Secret {} with key {} is not known",
-            reference.name, reference.key
-        )
-    })?;
-    let used = password.get(..PASSWORD_BYTES).unwrap_or(password);
-    SimplePassword::new(used).map(Some).map_err(|error| {
-        format!(
-            "key {} of Secret {}: {error}",
-            reference.key, reference.name
-        )
-    })
-}
-
 fn config(
     director: &DirectorRole,
     instance: &InstancePlan,
     own_address: IpAddr,
-    authentication: Option<SimplePassword>,
+    authentication: Option<Authentication>,
     vips: &BTreeMap<IpAddr, u8>,
 ) -> Result<CheckedConfig, String> {
     let vrrp = &director.vrrp;
@@ -351,7 +324,7 @@ fn config(
             PreemptionMode::Immediate | PreemptionMode::AfterSync => Preemption::Immediate,
         },
         preempt_delay: seconds(vrrp.preemption.delay_seconds),
-        authentication: authentication.map(Authentication::Simple),
+        authentication,
         transport: Transport::Multicast,
         checksum: match vrrp.checksum {
             Checksum::RFC9568 => ChecksumConvention::Rfc9568,

@@ -124,6 +124,9 @@ impl Member {
         if member.plan.drain {
             member.input(Input::Drain(true), now, shell);
         }
+        if member.plan.hold_preemption {
+            member.input(Input::HoldPreemption(true), now, shell);
+        }
         member.judge(start.verdict, now, shell);
         if start.running {
             member.open(shell);
@@ -163,6 +166,7 @@ impl Member {
             self.link(false, now, shell);
         }
         let drain = plan.drain != self.plan.drain;
+        let hold_preemption = plan.hold_preemption != self.plan.hold_preemption;
         let prefixes = plan.prefix_lengths != self.plan.prefix_lengths;
         self.plan = plan;
         self.changed = true;
@@ -176,6 +180,10 @@ impl Member {
         }
         if drain {
             self.input(Input::Drain(self.plan.drain), now, shell);
+        }
+        if hold_preemption {
+            let hold = Input::HoldPreemption(self.plan.hold_preemption);
+            self.input(hold, now, shell);
         }
     }
 

@@ -1,22 +1,38 @@
 //! No client: looks up in the snapshot what a pair refers to.
 
-use lvs_crds::v1alpha1::{AuthenticationType, DirectorPair, SecretReference};
+use std::collections::BTreeMap;
+
+use lvs_crds::v1alpha1::{AuthenticationType, DirectorPair, SecretReference, vrrp::hmac_key_id};
 
 use crate::world::World;
 
-/// What became of the Secret with the password of VRRP.
+/// What became of the Secret with what VRRP authenticates by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretLookup {
     /// The pair needs none.
     NotNeeded,
     /// No Secret of that name, or none with that key.
-    Missing(SecretReference),
-    /// It exists and is this many bytes long.
-    Found {
-        /// Where it is.
-        reference: SecretReference,
+    Missing {
+        /// Name of the Secret.
+        name: String,
+        /// Key that the directors use.
+        key: String,
+    },
+    /// A password.
+    Password {
+        /// Name of the Secret.
+        name: String,
+        /// Key of the password.
+        key: String,
         /// Length of the value in bytes.
         bytes: usize,
+    },
+    /// HMAC keys, that which signs among them.
+    Keys {
+        /// Name of the Secret.
+        name: String,
+        /// Length in bytes by the id of the key.
+        bytes: BTreeMap<u8, usize>,
     },
 }
 
@@ -25,7 +41,7 @@ pub enum SecretLookup {
 pub struct References {
     /// Directors whose node does not exist.
     pub missing_nodes: Vec<String>,
-    /// The Secret with the password of VRRP.
+    /// The Secret with the password of VRRP or its HMAC keys.
     pub secret: SecretLookup,
     /// Namespace that the Secret must be in.
     pub namespace: String,
@@ -41,21 +57,7 @@ pub fn dereference(world: &World, pair: &DirectorPair) -> References {
         .map(|director| director.node_name.clone())
         .filter(|name| !world.nodes.contains_key(name))
         .collect();
-    let secret = match secret_reference(pair) {
-        None => SecretLookup::NotNeeded,
-        Some(reference) => {
-            let bytes = world
-                .secrets
-                .get(&reference.name)
-                .and_then(|secret| secret.data.as_ref()?.get(&reference.key))
-                .map(|value| value.0.len());
-            let reference = reference.clone();
-            match bytes {
-                Some(bytes) => SecretLookup::Found { reference, bytes },
-                None => SecretLookup::Missing(reference),
-            }
-        }
-    };
+    let secret = secret(world, pair);
     References {
         missing_nodes,
         secret,
@@ -63,11 +65,41 @@ pub fn dereference(world: &World, pair: &DirectorPair) -> References {
     }
 }
 
+fn secret(world: &World, pair: &DirectorPair) -> SecretLookup {
+    let Some(reference) = secret_reference(pair) else {
+        return SecretLookup::NotNeeded;
+    };
+    let authentication = &pair.spec.vrrp.authentication;
+    let name = reference.name.clone();
+    let key = match authentication.active_key_id {
+        Some(id) => id.to_string(),
+        None => reference.password_key().to_owned(),
+    };
+    let lengths: BTreeMap<&str, usize> = world
+        .secrets
+        .get(&name)
+        .into_iter()
+        .flat_map(|secret| secret.data.iter().flatten())
+        .map(|(key, value)| (key.as_str(), value.0.len()))
+        .collect();
+    match lengths.get(key.as_str()) {
+        None => SecretLookup::Missing { name, key },
+        Some(_) if authentication.type_ == AuthenticationType::HMACSHA256 => SecretLookup::Keys {
+            name,
+            bytes: lengths
+                .into_iter()
+                .filter_map(|(key, bytes)| Some((hmac_key_id(key)?, bytes)))
+                .collect(),
+        },
+        Some(&bytes) => SecretLookup::Password { name, key, bytes },
+    }
+}
+
 /// The Secret that the pair's directors must be able to read.
 #[must_use]
 pub fn secret_reference(pair: &DirectorPair) -> Option<&SecretReference> {
     let authentication = &pair.spec.vrrp.authentication;
-    (authentication.type_ == AuthenticationType::Simple)
+    (authentication.type_ != AuthenticationType::None)
         .then_some(authentication.secret_ref.as_ref())
         .flatten()
 }

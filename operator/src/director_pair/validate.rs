@@ -11,7 +11,8 @@ use lvs_crds::v1alpha1::{
 
 use super::{
     addresses::Addresses,
-    dereference::{self, References, SecretLookup},
+    dereference::{self, References},
+    secret,
     vrid::{Allocator, Vrids},
 };
 use crate::{
@@ -19,8 +20,6 @@ use crate::{
     world::{Current, World, key},
 };
 
-/// Longest password of version 2 in bytes (RFC 2338 section 5.3.10).
-const PASSWORD_BYTES: usize = 8;
 /// Priority of the preferred director, as api.md has it.
 const PREFERRED_PRIORITY: i32 = 150;
 /// Priorities of the others, in the order of `directors`.
@@ -143,7 +142,7 @@ pub fn validate(
 ) -> Result<ValidatedPair, Rejection> {
     let spec = &pair.spec;
     check_nodes(spec, director_of)?;
-    check_secret(&references.secret, &references.namespace)?;
+    secret::check(&references.secret, &references.namespace)?;
     let vrids = allocator.allocate(pair)?;
     let instances: Vec<_> = spec
         .instances
@@ -226,42 +225,6 @@ fn check_version(
                  version {version} cannot carry; leave it at 3, or remove the VIP there first"
             ),
         )),
-    }
-}
-
-fn check_secret(secret: &SecretLookup, namespace: &str) -> Result<(), Rejection> {
-    match secret {
-        SecretLookup::Missing(reference) => Err(Rejection::new(
-            reason::SECRET_NOT_FOUND,
-            format!(
-                "spec.vrrp.authentication.secretRef: namespace {namespace} has no Secret {name} with \
-                 key {key}; create it: kubectl create secret generic {name} --namespace {namespace} \
-                 --from-literal={key}=PASSWORD",
-                name = reference.name,
-                key = reference.key
-            ),
-        )),
-        SecretLookup::Found {
-            reference,
-            bytes: 0,
-        } => Err(Rejection::new(
-            reason::SECRET_NOT_FOUND,
-            format!(
-                "spec.vrrp.authentication.secretRef: key {} of Secret {namespace}/{} is empty; it must hold a \
-                 password of 1 to {PASSWORD_BYTES} bytes",
-                reference.key, reference.name
-            ),
-        )),
-        SecretLookup::Found { reference, bytes } if *bytes > PASSWORD_BYTES => Err(Rejection::new(
-            reason::SECRET_TOO_LONG,
-            format!(
-                "spec.vrrp.authentication.secretRef: key {} of Secret {namespace}/{} has more than the \
-                 {PASSWORD_BYTES} bytes that VRRP version 2 carries; shorten it (keepalived uses the \
-                 first {PASSWORD_BYTES} bytes of auth_pass)",
-                reference.key, reference.name
-            ),
-        )),
-        SecretLookup::NotNeeded | SecretLookup::Found { .. } => Ok(()),
     }
 }
 

@@ -168,6 +168,68 @@ spec:
 }
 
 #[test]
+fn an_hmac_key_that_is_missing_too_short_or_too_long_is_refused() {
+    let mut sim = Sim::converged(WEB);
+    let long = "A".repeat(88);
+    let right = "A".repeat(43) + "=";
+    sim.apply(&format!(
+        "
+apiVersion: v1
+kind: Secret
+metadata: {{name: right, namespace: lvs-system}}
+data: {{'1': {right}, '2': {right}, '0': MQ==, note: MQ==}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: short, namespace: lvs-system}}
+data: {{'1': {right}, '2': MTIz}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: long, namespace: lvs-system}}
+data: {{'1': {right}, '2': {long}}}
+"
+    ));
+    for (name, id, reason, words) in [
+        ("right", 1, "Accepted", ""),
+        (
+            "right",
+            3,
+            "SecretNotFound",
+            "right --namespace lvs-system --from-literal=3=$(openssl",
+        ),
+        ("right", 2, "Accepted", ""),
+        (
+            "short",
+            1,
+            "SecretTooShort",
+            "key 2 of Secret lvs-system/short has 3 bytes",
+        ),
+        (
+            "long",
+            1,
+            "SecretTooLong",
+            "key 2 of Secret lvs-system/long has more than 64",
+        ),
+        ("none", 1, "SecretNotFound", "no Secret none"),
+    ] {
+        sim.edit_pair("edge", |pair| {
+            pair.spec.vrrp = serde_yaml::from_str(&format!(
+                "{{authentication: {{type: HMACSHA256, secretRef: {{name: {name}}}, activeKeyID: {id}}}}}"
+            ))
+            .unwrap();
+        });
+        sim.converge();
+        let conditions = sim.pair("edge").status.clone().unwrap().conditions;
+        let (_, found, message) = condition_of(&conditions, "Accepted");
+        assert_eq!(found, reason, "{name} {id}");
+        assert!(message.contains(words), "{message}");
+        let role = sim.decide().secrets_role;
+        assert_eq!(role["rules"][0]["resourceNames"][0], name);
+    }
+}
+
+#[test]
 fn a_password_that_is_too_long_is_refused() {
     let mut sim = Sim::converged(WEB);
     sim.apply(

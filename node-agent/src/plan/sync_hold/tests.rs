@@ -9,7 +9,7 @@ fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-fn states<'a>(instance: &'a str, state: RouterState) -> BTreeMap<&'a str, RouterState> {
+fn states(instance: &str, state: RouterState) -> BTreeMap<&str, RouterState> {
     [(instance, state)].into()
 }
 
@@ -43,23 +43,34 @@ fn it_waits_for_two_periods_and_until_the_table_grows_no_more() {
     assert_eq!(complete, 10);
     let empty = wait(&mut returned(start), RULE, start, |_| 0);
     assert_eq!(empty, 10, "nothing to be told of");
-    let growing = wait(&mut returned(start), RULE, start, |second| second.min(43) * 100);
+    let growing = wait(&mut returned(start), RULE, start, |second| {
+        second.min(43) * 100
+    });
     assert_eq!(growing, 50, "level between the looks at 45 and 50");
-    let slowly = wait(&mut returned(start), RULE, start, |second| 10_000 + second * 20);
+    let slowly = wait(&mut returned(start), RULE, start, |second| {
+        10_000 + second * 20
+    });
     assert_eq!(slowly, 10, "1 % in a period is no growth");
-    let faster = wait(&mut returned(start), RULE, start, |second| 10_000 + second * 1_000);
+    let faster = wait(&mut returned(start), RULE, start, |second| {
+        10_000 + second * 1_000
+    });
     assert!(faster > 10, "{faster}");
 }
 
 #[test]
 fn the_timeout_ends_every_wait() {
     let start = Instant::now();
-    let endless = wait(&mut returned(start), RULE, start, |second| 1 << (second / 2).min(60));
+    let endless = wait(&mut returned(start), RULE, start, |second| {
+        1 << (second / 2).min(60)
+    });
     assert_eq!(endless, 120);
     let mut without_daemon = returned(start);
     without_daemon.daemon(false, start);
     assert_eq!(without_daemon.next_look(RULE), None);
-    assert_eq!(without_daemon.next_timeout(RULE), Some(start + seconds(120)));
+    assert_eq!(
+        without_daemon.next_timeout(RULE),
+        Some(start + seconds(120))
+    );
     assert_eq!(wait(&mut without_daemon, RULE, start, |_| 0), 120);
     let untold = Rule {
         refresh_period: Duration::ZERO,

@@ -1,5 +1,6 @@
-use lvs_crds::v1alpha1::SecretReference;
 use serde_json::{Value, json};
+
+use lvs_vrrp::SimplePassword;
 
 use super::*;
 use crate::bundle::PlanBundle;
@@ -7,12 +8,9 @@ use crate::fixture::{director, facts, pool, web, web_director};
 
 fn secrets(password: Option<&str>) -> Secrets {
     let mut secrets = Secrets::default();
-    let reference = SecretReference {
-        name: "vrrp".into(),
-        key: "password".into(),
-    };
     if let Some(password) = password {
-        secrets.set(&reference, password.as_bytes());
+        let values = [("password".to_owned(), password.as_bytes().to_vec())];
+        secrets.set("vrrp", values.into());
     }
     secrets
 }
@@ -403,7 +401,7 @@ fn who_waits_for_connections_is_held_with_the_whole_group() {
         }))
     };
     let facts = facts(&["192.168.1.129/24"]);
-    let held = |mode: &str, hold: &SyncHold| -> Vec<bool> {
+    let flags = |mode: &str, hold: &SyncHold| -> Vec<bool> {
         let bundle = bundle(mode);
         let surroundings = Surroundings {
             facts: &facts,
@@ -418,12 +416,54 @@ fn who_waits_for_connections_is_held_with_the_whole_group() {
         plan.routers.iter().map(|it| it.hold_preemption).collect()
     };
     let mut hold = SyncHold::default();
-    assert_eq!(held("Immediate", &hold), [false; 3]);
-    assert_eq!(held("AfterSync", &hold), [true; 3]);
+    assert_eq!(flags("Immediate", &hold), [false; 3]);
+    assert_eq!(flags("AfterSync", &hold), [true; 3]);
     let now = std::time::Instant::now();
     let active = lvs_crds::v1alpha1::RouterState::Active;
     hold.states(&[("inside", active), ("other", active)].into(), now);
-    assert_eq!(held("AfterSync", &hold), [true, true, false]);
+    assert_eq!(flags("AfterSync", &hold), [true, true, false]);
     hold.states(&[("inside", active), ("outside", active)].into(), now);
-    assert_eq!(held("AfterSync", &hold), [false, false, true]);
+    assert_eq!(flags("AfterSync", &hold), [false, false, true]);
+}
+
+#[test]
+fn the_keys_of_an_hmac_come_from_the_secret_and_a_new_one_changes_no_role() {
+    let bundle = |active: u8| {
+        with_director(&json!({"vrrp": {"authentication": {
+            "type": "HMACSHA256", "secretRef": {"name": "vrrp"}, "activeKeyID": active,
+            "antiReplay": "Monotonic", "mode": "Permissive",
+        }}}))
+    };
+    let keys = |ids: &[u8]| {
+        let mut secrets = Secrets::default();
+        let values = ids.iter().map(|id| (id.to_string(), vec![*id; 32]));
+        secrets.set("vrrp", values.collect());
+        secrets
+    };
+    let address = facts(&["192.168.1.129/24"]);
+    let (missing, problems) = of(&bundle(2), &address, &keys(&[1]), "nothing");
+    assert!(missing.routers.is_empty(), "{missing:?}");
+    assert!(
+        problems[0]
+            .message
+            .contains("Secret vrrp: active HMAC key 2")
+    );
+    assert_eq!(problems[0].reason, reason::SECRET_NOT_FOUND);
+
+    let (plan, problems) = of(&bundle(1), &address, &keys(&[1, 2]), "nothing");
+    assert_eq!(problems, []);
+    let expected = |active: u8| {
+        let keys = [1, 2].map(|id| lvs_vrrp::hmac::HmacKey::new(id, &[id; 32]).expect("a key"));
+        Some(Authentication::Hmac(lvs_vrrp::HmacConfig {
+            keys: lvs_vrrp::hmac::HmacKeys::new(keys.into(), active).expect("keys"),
+            anti_replay: lvs_vrrp::hmac::AntiReplay::Monotonic,
+            mode: lvs_vrrp::hmac::HmacMode::Permissive,
+        }))
+    };
+    assert_eq!(plan.routers[0].config.authentication, expected(1));
+    let (later, _) = after(&plan, &bundle(2), &address, &keys(&[1, 2]), "nothing");
+    assert_eq!(later.routers[0].config.authentication, expected(2));
+    let (kept, problems) = after(&later, &bundle(2), &address, &keys(&[1]), "nothing");
+    assert_eq!(kept, later, "it goes on with what it has");
+    assert_eq!(problems.len(), 1);
 }
