@@ -48,7 +48,7 @@ pub use interface::InterfaceSelector;
 pub use node_plan::{
     DirectorRole, DrainingServer, InstancePlan, InstanceReport, KernelReport, LoopbackAddress,
     NodePlan, NodePlanSpec, NodePlanStatus, RealServerRole, RouterState, ServiceProblem,
-    TunnelPlan, UnhealthyServer,
+    SplitBrain, TunnelPlan, UnhealthyServer,
 };
 pub use persistence::{Persistence, PersistenceEngine};
 pub use plan_slice::{MarkPlan, MemberPlan, PlanSlice, PlanSliceSpec, PoolPlan, ServicePlan};
@@ -64,5 +64,5 @@ pub use virtual_service::{
 };
 pub use vrrp::{
     AntiReplay, Authentication, AuthenticationMode, AuthenticationType, Checksum, GratuitousArp,
-    Preemption, PreemptionMode, SecretReference, Vrrp,
+    Preemption, PreemptionMode, SecretReference, Transport, TransportMode, Vrrp,
 };

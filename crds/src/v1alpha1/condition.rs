@@ -29,6 +29,9 @@ pub const CONNECTION_SYNCED: &str = "ConnectionSynced";
 /// `DirectorPair`: True is bad: more than one director is Active in an instance.
 pub const SPLIT_BRAIN: &str = "SplitBrain";
 
+/// `DirectorPair`: every instance runs on every director, and nothing is wrong with it.
+pub const VRRP_HEALTHY: &str = "VRRPHealthy";
+
 /// `VirtualService`: everything that it names exists.
 pub const RESOLVED_REFS: &str = "ResolvedRefs";
 /// `VirtualService`: a director answers for its addresses.
@@ -102,6 +105,10 @@ pub mod reason {
     pub const NO_ACTIVE_ROUTER: &str = "NoActiveRouter";
     /// More than one director is Active.
     pub const MULTIPLE_ACTIVE_ROUTERS: &str = "MultipleActiveRouters";
+    /// A VRRP instance cannot run on a director, or something is wrong with it; the message says what.
+    pub const INSTANCE_PROBLEM: &str = "InstanceProblem";
+    /// A director has not been told of all connections yet.
+    pub const SYNCHRONIZING: &str = "Synchronizing";
     /// An agent has not reported.
     pub const AGENT_NOT_REPORTING: &str = "AgentNotReporting";
     /// An older virtual service of the pair has the same firewall mark.

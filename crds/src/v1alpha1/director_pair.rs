@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AdminState, ConnectionSync, InterfaceSelector, Sysctls, Timeouts, Vrrp, format};
+use super::{
+    AdminState, ConnectionSync, InterfaceSelector, Sysctls, Timeouts, Track, Vrrp, format,
+};
 
 /// A node that is a director.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -97,6 +99,12 @@ pub struct VrrpInstance {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
+    /// What this instance watches beside its peers, at most 32, key `name`. One with the name of an
+    /// entry of `vrrp.track` replaces that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub track: Vec<Track>,
 }
 
 /// Instances that move together: when one of them cannot be Active, none is (RFC 9568 has no such
@@ -132,7 +140,7 @@ pub struct SyncGroup {
     printcolumn(name = "Active", type_ = "string", json_path = ".status.active"),
     printcolumn(name = "Sync", type_ = "string", json_path = ".spec.connectionSync.mode"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", priority = 1),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -163,6 +171,9 @@ pub struct SyncGroup {
         .field_path(".instances"),
     validation = Rule::new("self.vrrp.version == 3 || self.directors.all(d, !has(d.sourceAddress) || !isIP(d.sourceAddress) || ip(d.sourceAddress).family() == 4)")
         .message("directors[].sourceAddress is IPv6 and vrrp.version 2 knows IPv4 alone: set version to 3, or give an IPv4 address")
+        .field_path(".directors"),
+    validation = Rule::new("self.vrrp.transport.mode == 'Multicast' || self.directors.size() > 1")
+        .message("vrrp.transport.mode Unicast sends to the other directors and spec.directors has one: add another, or set the mode to Multicast")
         .field_path(".directors"),
     validation = Rule::new("self.vrrp.preemption.mode != 'AfterSync' || self.connectionSync.mode == 'Enabled'")
         .message("vrrp.preemption.mode AfterSync waits for connections and connectionSync.mode is Disabled: enable it, or set the mode of preemption to Immediate")
@@ -213,6 +224,7 @@ fn default_instances() -> Vec<VrrpInstance> {
         priorities: Vec::new(),
         interface: None,
         addresses: Vec::new(),
+        track: Vec::new(),
     }]
 }
 

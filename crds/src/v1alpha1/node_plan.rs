@@ -1,6 +1,6 @@
 //! `NodePlan`: who a node is. Written by the operator, carried out and reported on by its agent.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -223,6 +223,17 @@ pub enum RouterState {
     Fault,
 }
 
+/// Another router that is Active beside this node's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitBrain {
+    /// Address that the other one sends from.
+    #[schemars(length(max = 45))]
+    pub peer: String,
+    /// When it was first heard.
+    pub since: Time,
+}
+
 /// State of an instance on one node. An instance with IPv4 and IPv6 VIPs runs one router of each
 /// family; it is `Active` when all of them are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -233,11 +244,19 @@ pub struct InstanceReport {
     pub name: String,
     /// State.
     pub state: RouterState,
-    /// What is wrong although it runs: VIPs that another program adds or removes, packets that cannot
-    /// be sent. Absent = nothing.
+    /// Why it cannot run, or what is wrong although it runs: VIPs that another program adds or
+    /// removes, packets that cannot be sent. Absent = nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub problem: Option<String>,
+    /// Another Active Router that is heard while this one is Active. Absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_brain: Option<SplitBrain>,
+    /// Addresses that its advertisements come from, one of each family at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), inner(length(max = 45)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub source_addresses: Vec<String>,
 }
 
 /// A member whose checks fail on this director.

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::format;
+use super::{Track, format};
 
 /// What a Backup Router with a higher priority than the Active Router does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -229,6 +229,47 @@ fn default_refresh() -> i32 {
     60
 }
 
+/// How advertisements reach the other directors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum TransportMode {
+    /// To the group of the protocol, 224.0.0.18 or `ff02::12`.
+    #[default]
+    Multicast,
+    /// To each director by itself, from and to the addresses that their agents report: for networks
+    /// that carry no multicast. Nobody else is listened to.
+    Unicast,
+}
+
+/// How advertisements travel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.mode == 'Unicast' || self.minTTL == 255")
+    .message("minTTL is for mode Unicast; by multicast nothing but 255 is accepted: remove it, or set mode to Unicast")
+    .field_path(".minTTL"))]
+pub struct Transport {
+    /// How advertisements reach the other directors.
+    #[serde(default)]
+    pub mode: TransportMode,
+    /// Least TTL or hop limit of what is received by unicast, 1 to 255: 255 accepts nothing that a
+    /// router has forwarded, 254 what one has.
+    #[serde(default = "default_min_ttl", rename = "minTTL")]
+    #[schemars(range(min = 1, max = 255))]
+    pub min_ttl: i32,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            mode: TransportMode::default(),
+            min_ttl: default_min_ttl(),
+        }
+    }
+}
+
+fn default_min_ttl() -> i32 {
+    255
+}
+
 /// VRRP settings of a pair, the same on all its directors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -258,6 +299,9 @@ pub struct Vrrp {
     #[serde(default = "default_down_advertisements")]
     #[schemars(range(min = 2, max = 10))]
     pub active_down_advertisements: i32,
+    /// How advertisements travel.
+    #[serde(default)]
+    pub transport: Transport,
     /// Preemption.
     #[serde(default)]
     pub preemption: Preemption,
@@ -270,6 +314,11 @@ pub struct Vrrp {
     /// Gratuitous ARP and unsolicited Neighbor Advertisements.
     #[serde(default, rename = "gratuitousARP")]
     pub gratuitous_arp: GratuitousArp,
+    /// What every instance watches beside its peers, at most 32, key `name`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub track: Vec<Track>,
 }
 
 impl Default for Vrrp {
@@ -278,10 +327,12 @@ impl Default for Vrrp {
             version: default_version(),
             advertisement_interval_milliseconds: default_advertisement_interval(),
             active_down_advertisements: default_down_advertisements(),
+            transport: Transport::default(),
             preemption: Preemption::default(),
             authentication: Authentication::default(),
             checksum: Checksum::default(),
             gratuitous_arp: GratuitousArp::default(),
+            track: Vec::new(),
         }
     }
 }

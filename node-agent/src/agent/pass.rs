@@ -1,6 +1,7 @@
 //! One pass of the loop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use lvs_crds::v1alpha1::DirectorRole;
@@ -17,7 +18,7 @@ use crate::metrics::{KindLabel, LeavingLabel};
 use crate::observe::Observed;
 use crate::op::Op;
 use crate::plan::services::Services;
-use crate::plan::vrrp::{Surroundings, planned_vips};
+use crate::plan::vrrp::{Surroundings, planned_vips, sources};
 use crate::plan::{self, Problem};
 use crate::programming::Programming;
 use crate::report::compose::{Outcome, compose};
@@ -39,6 +40,8 @@ pub(super) struct Findings {
     is_settled: bool,
     /// Repairs of what others had changed.
     pub(super) repairs: Repairs,
+    /// Where the advertisements of each VRRP instance come from.
+    sources: BTreeMap<String, Vec<IpAddr>>,
 }
 
 impl Agent {
@@ -276,6 +279,8 @@ impl Agent {
     ) {
         let (plan, problems) = self.vrrp_plan(bundle, observed, &self.programmed);
         findings.problems.extend(problems);
+        let director = bundle.plan.director.as_ref();
+        findings.sources = sources(director, &observed.facts, &planned_vips(&plan));
         if self.vrrp_plan.as_ref() != Some(&plan) {
             self.inputs.vrrp.configure(plan.clone());
             self.vrrp_plan = Some(plan);
@@ -324,6 +329,7 @@ impl Agent {
             errors: &findings.errors,
             vrrp_plan: self.vrrp_plan.as_ref().unwrap_or(&none),
             vrrp: &self.vrrp_report.borrow(),
+            sources: &findings.sources,
             health: &self.health.borrow(),
             services: &self.services,
             programming: &self.programming,

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lvs_crds::v1alpha1::condition::reason;
 use lvs_crds::v1alpha1::{
-    AdminState, BindAddresses, Checksum, DirectorRole, InstancePlan, PreemptionMode, Vrrp,
+    AdminState, BindAddresses, Checksum, DirectorRole, InstancePlan, PreemptionMode, TransportMode,
+    Vrrp,
 };
 use lvs_ipvs::ServiceKey;
 use lvs_vrrp::{
@@ -241,10 +242,15 @@ fn router(
         .facts
         .select(&instance.interface)
         .map_err(|error| of_node(error.to_string()))?;
-    let named = (instance.interface == director.interface)
-        .then_some(director.source_address.as_deref())
-        .flatten();
-    let own_address = own_address(named, interface, family, vips).map_err(of_node)?;
+    let named = named_source(director, instance);
+    let taken = vips.keys().copied().collect();
+    let own_address = own_address(named, interface, family, &taken).map_err(of_node)?;
+    if director.vrrp.transport.mode == TransportMode::Unicast
+        && peers(instance, own_address).is_empty()
+    {
+        let message = "no other director's agent has reported the address that it sends from";
+        return Err(problem(instance, reason::PENDING, message));
+    }
     let authentication = authentication::plan(&director.vrrp.authentication, surroundings.secrets)
         .map_err(|message| problem(instance, reason::SECRET_NOT_FOUND, &message))?;
     let config = config(director, instance, own_address, authentication, vips)
@@ -268,7 +274,7 @@ fn own_address(
     named: Option<&str>,
     interface: &Interface,
     family: Family,
-    vips: &BTreeMap<IpAddr, u8>,
+    vips: &BTreeSet<IpAddr>,
 ) -> Result<IpAddr, String> {
     let named = named.and_then(|address| address.parse().ok());
     if let Some(address) = named.filter(|address| Family::of(*address) == family) {
@@ -277,7 +283,7 @@ fn own_address(
     let mut own = interface
         .own_addresses()
         .map(|own| own.address)
-        .filter(|address| Family::of(*address) == family && !vips.contains_key(address));
+        .filter(|address| Family::of(*address) == family && !vips.contains(address));
     match family {
         Family::Ipv4 => own.next(),
         Family::Ipv6 => own.find(
@@ -309,6 +315,13 @@ fn config(
         _ => Version::V3,
     };
     let interval = vrrp.advertisement_interval_milliseconds;
+    let transport = match vrrp.transport.mode {
+        TransportMode::Multicast => Transport::Multicast,
+        TransportMode::Unicast => Transport::Unicast {
+            peers: peers(instance, own_address),
+            minimum_ttl: byte("minimum TTL", vrrp.transport.min_ttl)?,
+        },
+    };
     let config = Config {
         virtual_router_id: byte("virtual router id", instance.virtual_router_id)?,
         version,
@@ -325,7 +338,7 @@ fn config(
         },
         preempt_delay: seconds(vrrp.preemption.delay_seconds),
         authentication,
-        transport: Transport::Multicast,
+        transport,
         checksum: match vrrp.checksum {
             Checksum::RFC9568 => ChecksumConvention::Rfc9568,
             Checksum::PseudoHeader => ChecksumConvention::PseudoHeader,
@@ -335,6 +348,47 @@ fn config(
         lower_priority_advertisement: LowerPriorityAdvertisement::Send,
     };
     config.check().map_err(|error| error.to_string())
+}
+
+/// The peers of a router's family.
+fn peers(instance: &InstancePlan, own_address: IpAddr) -> Vec<IpAddr> {
+    let peers = instance.peers.iter();
+    peers
+        .filter_map(|peer| peer.parse().ok())
+        .filter(|peer: &IpAddr| Family::of(*peer) == Family::of(own_address))
+        .collect()
+}
+
+/// Where the advertisements of each instance come from, for the other directors to know: one address
+/// of each family that its interface has one of.
+#[must_use]
+pub fn sources(
+    director: Option<&DirectorRole>,
+    facts: &NodeFacts,
+    vips: &BTreeSet<IpAddr>,
+) -> BTreeMap<String, Vec<IpAddr>> {
+    let instances = director.into_iter().flat_map(|director| {
+        let instances = director.instances.iter();
+        instances.map(move |instance| (director, instance))
+    });
+    instances
+        .filter_map(|(director, instance)| {
+            let interface = facts.select(&instance.interface).ok()?;
+            let named = named_source(director, instance);
+            let addresses = [Family::Ipv4, Family::Ipv6]
+                .into_iter()
+                .filter_map(|family| own_address(named, interface, family, vips).ok())
+                .collect();
+            Some((instance.name.clone(), addresses))
+        })
+        .collect()
+}
+
+/// The source address that the plan names, which is for the director's own interface.
+fn named_source<'a>(director: &'a DirectorRole, instance: &InstancePlan) -> Option<&'a str> {
+    (instance.interface == director.interface)
+        .then_some(director.source_address.as_deref())
+        .flatten()
 }
 
 /// All routers of a group have the priority of the instance by which it is called. With priorities of

@@ -1,10 +1,13 @@
 //! From the outcome of a pass to a [`Report`]. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lvs_crds::v1alpha1::condition::{self, reason};
 use lvs_crds::v1alpha1::{
-    DirectorRole, InstancePlan, InstanceReport, RouterState, UnhealthyBackend, UnhealthyServer,
+    DirectorRole, InstancePlan, InstanceReport, RouterState, SplitBrain, UnhealthyBackend,
+    UnhealthyServer,
 };
 use lvs_health::Health;
 
@@ -35,6 +38,8 @@ pub struct Outcome<'a> {
     pub vrrp_plan: &'a VrrpPlan,
     /// What it runs.
     pub vrrp: &'a VrrpReport,
+    /// Where the advertisements of each instance come from.
+    pub sources: &'a BTreeMap<String, Vec<IpAddr>>,
     /// Health of the members.
     pub health: &'a BTreeMap<MemberKey, Health>,
     /// The virtual services.
@@ -233,17 +238,17 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
     role.instances
         .iter()
         .map(|instance| {
-            let has_problem = outcome
+            let unplanned = outcome
                 .problems
                 .iter()
-                .any(|problem| problem.instance.as_ref() == Some(&instance.name));
+                .find(|problem| problem.instance.as_ref() == Some(&instance.name));
             // One that runs goes on while it cannot be planned anew.
             let is_running = outcome
                 .vrrp_plan
                 .routers
                 .iter()
                 .any(|router| router.instance == instance.name);
-            let state = if has_problem && !is_running {
+            let state = if unplanned.is_some() && !is_running {
                 RouterState::Fault
             } else {
                 outcome
@@ -254,10 +259,54 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
             InstanceReport {
                 name: instance.name.clone(),
                 state,
-                problem: outcome.vrrp.instance_problem(&instance.name).map(shortened),
+                problem: instance_problem(&instance.name, unplanned, outcome.vrrp).map(shortened),
+                split_brain: split_brain(&instance.name, outcome.vrrp),
+                source_addresses: outcome
+                    .sources
+                    .get(&instance.name)
+                    .into_iter()
+                    .flatten()
+                    .map(IpAddr::to_string)
+                    .collect(),
             }
         })
         .collect()
+}
+
+/// The first other Active Router that a router of the instance hears.
+fn split_brain(instance: &str, vrrp: &VrrpReport) -> Option<SplitBrain> {
+    let routers = vrrp.routers.iter();
+    let split = routers
+        .filter(|router| router.instance == instance)
+        .find_map(|router| router.split_brain)?;
+    let since = jiff::Timestamp::try_from(split.since).ok()?;
+    Some(SplitBrain {
+        peer: split.peer.to_string(),
+        // The API has whole seconds.
+        since: Time(jiff::Timestamp::from_second(since.as_second()).ok()?),
+    })
+}
+
+/// Why an instance cannot run, or what is wrong although it runs.
+fn instance_problem(
+    instance: &str,
+    unplanned: Option<&Problem>,
+    vrrp: &VrrpReport,
+) -> Option<String> {
+    let name = format!("VRRP instance {instance}: ");
+    let unplanned = unplanned.map(|problem| {
+        let message = problem.message.strip_prefix(&name);
+        message.unwrap_or(&problem.message).to_owned()
+    });
+    let routers = vrrp.routers.iter();
+    let fault = routers
+        .filter(|router| router.instance == instance && router.state == RouterState::Fault)
+        .find_map(|router| router.fault.clone());
+    let problems: Vec<String> = [unplanned, fault, vrrp.instance_problem(instance)]
+        .into_iter()
+        .flatten()
+        .collect();
+    (!problems.is_empty()).then(|| problems.join("; "))
 }
 
 fn unhealthy(key: &MemberKey, health: &Health) -> UnhealthyServer {

@@ -88,6 +88,8 @@ mod tests {
                 name: "default".into(),
                 state: RouterState::Active,
                 problem: None,
+                split_brain: None,
+                source_addresses: Vec::new(),
             }],
             unhealthy_count: 300,
             conditions: vec![ReportedCondition {

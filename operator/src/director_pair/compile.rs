@@ -1,6 +1,6 @@
 //! No client: the role of a director, as its node plan carries it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_crds::v1alpha1::{
     AdminState, Director, DirectorRole, InstancePlan, PreemptionMode, SysctlMode, Sysctls,
@@ -46,8 +46,8 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
                 .unwrap_or(1),
             interface: instance.interface.as_ref().unwrap_or(interface).clone(),
             addresses: instance.addresses.clone(),
-            peers: Vec::new(),
-            track: Vec::new(),
+            peers: peers(pair, director, &instance.name),
+            track: instance.track.clone(),
         })
         .collect();
     DirectorRole {
@@ -63,6 +63,21 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
         sysctls: sysctls(pair),
         slices_digest: slices_digest.to_owned(),
     }
+}
+
+/// Where the other directors of a pair send their advertisements from, as far as that is known.
+fn peers(pair: &ValidatedPair, director: &Director, instance: &str) -> Vec<String> {
+    let others = pair.directors.iter().filter(|other| {
+        other.node_name != director.node_name && other.admin_state != AdminState::Disabled
+    });
+    let addresses: BTreeSet<&String> = others
+        .filter_map(|other| {
+            let of = (other.node_name.clone(), instance.to_owned());
+            pair.sources.get(&of)
+        })
+        .flatten()
+        .collect();
+    addresses.into_iter().cloned().collect()
 }
 
 /// The sysctls of a pair. Waiting for connections needs them to be told of again and again.

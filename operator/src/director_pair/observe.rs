@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    AdminState, BindAddresses, DirectorPair, DrainingServer, NodePlan, NodePlanStatus, RouterState,
-    ServiceProblem, UnhealthyBackend,
+    AdminState, BindAddresses, DirectorPair, DrainingServer, InstanceReport, NodePlan,
+    NodePlanStatus, RouterState, ServiceProblem, SplitBrain, UnhealthyBackend,
     condition::{self, reason},
 };
 
@@ -74,6 +74,10 @@ pub struct PairReport<'a> {
     pub active: BTreeMap<String, String>,
     /// Instances with several Active Routers for too long, and which they are.
     pub split: Vec<(String, Vec<String>)>,
+    /// Directors that hear another Active Router while they are Active.
+    pub contested: Vec<Contested<'a>>,
+    /// Instances that do not run as they should on a director.
+    pub troubled: Vec<(&'a str, &'a InstanceReport)>,
     /// How far they are.
     pub progress: Progress,
     /// Directors whose agent has never reported.
@@ -90,6 +94,19 @@ pub struct PairReport<'a> {
     pub missing_modules: BTreeMap<&'a str, &'a [String]>,
     /// Members that are leaving, as the directors see them.
     pub leaving: Leaving<'a>,
+}
+
+/// A director that hears another Active Router while it is Active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested<'a> {
+    /// Name of its node.
+    pub node: &'a str,
+    /// Name of the instance.
+    pub instance: &'a str,
+    /// What it hears.
+    pub split: &'a SplitBrain,
+    /// Node of the other one, if it is a director of the pair.
+    pub other: Option<&'a str>,
 }
 
 /// Members that have no new connections and still some old ones.
@@ -149,8 +166,21 @@ impl<'a> PairReport<'a> {
         ))
     }
 
-    /// Takes in what a director says of single virtual services.
+    /// Takes in what a director says of single virtual services and of its instances.
     fn note(&mut self, node: &'a str, status: &'a NodePlanStatus) {
+        for instance in &status.instances {
+            if instance.state == RouterState::Fault || instance.problem.is_some() {
+                self.troubled.push((node, instance));
+            }
+            if let Some(split) = &instance.split_brain {
+                self.contested.push(Contested {
+                    node,
+                    instance: &instance.name,
+                    split,
+                    other: None,
+                });
+            }
+        }
         for problem in &status.service_problems {
             self.problems
                 .entry(&problem.virtual_service)
@@ -220,6 +250,12 @@ fn observe_pair<'a>(
         {
             report.note(node, status);
         }
+    }
+    for contested in &mut report.contested {
+        contested.other = in_service(pair)
+            .filter_map(|node| world.node_plans.get_key_value(node))
+            .find(|(_, plan)| sends_from(plan, &contested.split.peer))
+            .map(|(node, _)| node.as_str());
     }
     let content = plans.content.pairs.get(&pair.name_any());
     for instance in &pair.spec.instances {
@@ -294,6 +330,14 @@ fn observe_pair<'a>(
 fn is_director(plan: &NodePlan, pair: &DirectorPair) -> bool {
     let role = plan.spec.director.as_ref();
     role.is_some_and(|role| Some(&role.pair) == pair.metadata.name.as_ref())
+}
+
+/// Whether advertisements of the node come from this address.
+fn sends_from(plan: &NodePlan, address: &String) -> bool {
+    plan.status
+        .iter()
+        .flat_map(|status| &status.instances)
+        .any(|instance| instance.source_addresses.contains(address))
 }
 
 /// Nodes of the directors that should have their role.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    DirectorPair, DirectorPairStatus, DirectorStatus, InstanceStatus,
+    DirectorPair, DirectorPairStatus, DirectorStatus, InstanceStatus, RouterState, TransportMode,
     condition::{self, reason},
 };
 
@@ -18,6 +18,9 @@ use crate::{
     rejection::Rejection,
     world::World,
 };
+
+/// How many instances with a problem a message describes.
+const TROUBLES_LIMIT: usize = 4;
 
 /// The status that a pair should have, beside the `old` one.
 #[must_use]
@@ -60,17 +63,18 @@ pub fn status(
         if let Some(finding) = connection_synced(world, pair) {
             conditions.set(condition::CONNECTION_SYNCED, finding);
         }
-        conditions.set(condition::SPLIT_BRAIN, split_brain(report));
+        let split = split_brain(pair, report);
+        let healthy = vrrp_healthy(report);
+        let ready = ready(&split, &healthy);
+        conditions.set(condition::SPLIT_BRAIN, split);
+        conditions.set(condition::VRRP_HEALTHY, healthy);
         conditions.summarize(
             &[
                 condition::ACCEPTED,
                 condition::PROGRAMMED,
                 condition::ACTIVE_ELECTED,
             ],
-            Finding::yes(
-                reason::AS_EXPECTED,
-                "the directors carry the plan and have elected",
-            ),
+            ready,
         );
     }
     DirectorPairStatus {
@@ -207,7 +211,7 @@ fn active_elected(pair: &DirectorPair, report: &PairReport<'_>) -> Finding {
     Finding::no(
         reason::NO_ACTIVE_ROUTER,
         format!(
-            "no director is Active in instance {}; a router in state Fault lacks its interface: \
+            "no director is Active in instance {}; condition VRRPHealthy says which cannot run, and \
              kubectl get nodeplans -o yaml shows the states",
             missing.join(", ")
         ),
@@ -226,7 +230,7 @@ fn connection_synced(world: &World, pair: &DirectorPair) -> Option<Finding> {
             .find(|reported| reported.type_ == condition::CONNECTION_SYNCED)?;
         if reported.status != "True" {
             return Some(Finding::no(
-                reason::KERNEL_ERROR,
+                reported.reason.clone(),
                 format!(
                     "the agent on {} says: {}",
                     director.node_name, reported.message
@@ -241,7 +245,31 @@ fn connection_synced(world: &World, pair: &DirectorPair) -> Option<Finding> {
     finding
 }
 
-fn split_brain(report: &PairReport<'_>) -> Finding {
+fn split_brain(pair: &DirectorPair, report: &PairReport<'_>) -> Finding {
+    let group = match pair.spec.vrrp.transport.mode {
+        TransportMode::Multicast => " and multicast group 224.0.0.18 (ff02::12) pass",
+        TransportMode::Unicast => " passes",
+    };
+    let advice = format!(
+        "check that IP protocol 112{group} between them in both directions, and that both have the same \
+         authentication"
+    );
+    if let Some(contested) = report.contested.first() {
+        let other = match contested.other {
+            Some(node) => format!("{node} ({})", contested.split.peer),
+            None => format!(
+                "{}, which is no director of this pair,",
+                contested.split.peer
+            ),
+        };
+        return Finding::yes(
+            reason::MULTIPLE_ACTIVE_ROUTERS,
+            format!(
+                "{} is Active in instance {} and has heard that {other} is too since {}; {advice}",
+                contested.node, contested.instance, contested.split.since.0
+            ),
+        );
+    }
     let Some((instance, nodes)) = report.split.first() else {
         return Finding::no(
             reason::AS_EXPECTED,
@@ -251,12 +279,58 @@ fn split_brain(report: &PairReport<'_>) -> Finding {
     Finding::yes(
         reason::MULTIPLE_ACTIVE_ROUTERS,
         format!(
-            "{} are all Active in instance {instance}: they do not hear each other's \
-             advertisements; check that IP protocol 112 and multicast group 224.0.0.18 (ff02::12) \
-             pass between them",
+            "{} are all Active in instance {instance}: they do not hear each other's advertisements; \
+             {advice}",
             nodes.join(" and ")
         ),
     )
+}
+
+/// Whether every instance runs on every director, and nothing is wrong with it.
+fn vrrp_healthy(report: &PairReport<'_>) -> Finding {
+    if report.troubled.is_empty() {
+        return Finding::yes(
+            reason::AS_EXPECTED,
+            "every instance runs as it should on every director",
+        );
+    }
+    let troubles: Vec<String> = report
+        .troubled
+        .iter()
+        .map(|(node, instance)| {
+            let what = match (instance.state, instance.problem.as_deref()) {
+                (RouterState::Fault, None) => "cannot run".to_owned(),
+                (RouterState::Fault, Some(problem)) => format!("cannot run: {problem}"),
+                (_, problem) => problem.unwrap_or_default().to_owned(),
+            };
+            format!("{node}, instance {}: {what}", instance.name)
+        })
+        .collect();
+    let mut message = troubles
+        .iter()
+        .take(TROUBLES_LIMIT)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("; ");
+    if troubles.len() > TROUBLES_LIMIT {
+        message.push_str("; kubectl get nodeplans -o yaml shows more");
+    }
+    Finding::no(reason::INSTANCE_PROBLEM, message)
+}
+
+/// `Ready`, when all that it needs is there: two Active Routers are none, and what is wrong with one of
+/// several directors does not hinder the others, but is to be seen.
+fn ready(split: &Finding, healthy: &Finding) -> Finding {
+    if split.is_true() {
+        Finding::no(split.reason.clone(), split.message.clone())
+    } else if healthy.is_true() {
+        Finding::yes(
+            reason::AS_EXPECTED,
+            "the directors carry the plan and have elected",
+        )
+    } else {
+        Finding::yes(healthy.reason.clone(), healthy.message.clone())
+    }
 }
 
 fn instances(

@@ -6,12 +6,12 @@ use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
     AdminState, BindAddresses, ConnectionSync, ConnectionSyncMode, Director, DirectorPair,
     DirectorPairSpec, InstanceAddress, InstanceStatus, InterfaceSelector, SyncGroup, Sysctls,
-    Timeouts, Vrrp, VrrpInstance, condition::reason,
+    Timeouts, Track, Vrrp, VrrpInstance, condition::reason,
 };
 
 use super::{
     addresses::Addresses,
-    dereference::{self, References},
+    dereference::{self, References, Sources},
     secret,
     vrid::{Allocator, Vrids},
 };
@@ -36,6 +36,8 @@ pub struct ValidatedInstance {
     pub interface: Option<InterfaceSelector>,
     /// Addresses that belong to no virtual service.
     pub addresses: Vec<InstanceAddress>,
+    /// What it watches, what all instances watch included.
+    pub track: Vec<Track>,
     /// Priority by node, 1 to 254.
     pub priorities: BTreeMap<String, i32>,
 }
@@ -67,6 +69,8 @@ pub struct ValidatedPair {
     pub timeouts: Option<Timeouts>,
     /// Sysctls of the directors.
     pub sysctls: Sysctls,
+    /// Where the directors' advertisements come from.
+    pub sources: Sources,
 }
 
 /// Answers for all pairs.
@@ -167,11 +171,16 @@ pub fn validate(
         missing_nodes: references.missing_nodes,
         interface: spec.interface.clone(),
         instances,
-        vrrp: spec.vrrp.clone(),
+        vrrp: Vrrp {
+            // Each instance has all of its own.
+            track: Vec::new(),
+            ..spec.vrrp.clone()
+        },
         connection_sync,
         sync_groups: spec.sync_groups.clone(),
         timeouts: spec.timeouts.clone(),
         sysctls: spec.sysctls.clone(),
+        sources: references.sources,
     })
 }
 
@@ -234,8 +243,16 @@ fn resolve(spec: &DirectorPairSpec, instance: &VrrpInstance, vrids: &Vrids) -> V
         vrid: vrids.get(&instance.name).copied().unwrap_or(1),
         interface: instance.interface.clone(),
         addresses: instance.addresses.clone(),
+        track: track(spec, instance),
         priorities: priorities(spec, instance),
     }
+}
+
+/// What all instances watch, where the instance does not say otherwise, and what it watches itself.
+fn track(spec: &DirectorPairSpec, instance: &VrrpInstance) -> Vec<Track> {
+    let is_replaced = |track: &&Track| instance.track.iter().any(|own| own.name == track.name);
+    let shared = spec.vrrp.track.iter().filter(|track| !is_replaced(track));
+    shared.chain(&instance.track).cloned().collect()
 }
 
 /// Priorities by node: those that the instance lists; else 150 for the preferred director and 100,

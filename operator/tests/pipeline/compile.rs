@@ -321,3 +321,93 @@ spec:
     assert_eq!(pair(after_sync, "{mode: Ignore}"), None);
     assert_eq!(pair("{preemption: {mode: Immediate}}", "{}"), None);
 }
+
+#[test]
+fn by_unicast_each_director_has_the_reported_addresses_of_the_others() {
+    let mut sim = Sim::converged(
+        "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {name: edge}
+spec:
+  directors: [{nodeName: lb-1}, {nodeName: lb-2}, {nodeName: spare-1}]
+  interface: {name: eth0}
+  instances: [{name: outside}, {name: inside, interface: {name: eth1}}]
+",
+    );
+    let peers = |sim: &Sim, node: &str| -> Vec<Vec<String>> {
+        let role = sim.world.node_plans[node].spec.director.clone().unwrap();
+        role.instances.into_iter().map(|it| it.peers).collect()
+    };
+    sim.sources = [
+        ("lb-1", "outside", "192.168.1.128"),
+        ("lb-2", "outside", "192.168.1.129"),
+        ("lb-2", "outside", "fe80::129"),
+        ("lb-2", "inside", "10.0.0.129"),
+        ("spare-1", "outside", "192.168.1.133"),
+    ]
+    .map(|(node, instance, address)| (node.to_owned(), instance.to_owned(), address.to_owned()))
+    .into();
+    sim.converge();
+    assert_eq!(
+        peers(&sim, "lb-1"),
+        [[""; 0], [""; 0]],
+        "multicast needs none"
+    );
+    sim.edit_pair("edge", |pair| {
+        pair.spec.vrrp = serde_yaml::from_str("{transport: {mode: Unicast}}").unwrap();
+    });
+    sim.converge();
+    let outside = ["192.168.1.129", "192.168.1.133", "fe80::129"].map(str::to_owned);
+    let inside = ["10.0.0.129"].map(str::to_owned);
+    assert_eq!(peers(&sim, "lb-1"), [outside.to_vec(), inside.to_vec()]);
+    let outside = ["192.168.1.128", "192.168.1.133"].map(str::to_owned);
+    assert_eq!(peers(&sim, "lb-2"), [outside.to_vec(), Vec::new()]);
+    sim.edit_pair("edge", |pair| {
+        pair.spec.directors[2].admin_state = lvs_crds::v1alpha1::AdminState::Disabled;
+    });
+    sim.converge();
+    assert_eq!(peers(&sim, "lb-2")[0], ["192.168.1.128"]);
+}
+
+#[test]
+fn an_instance_watches_what_all_watch_and_what_it_names_itself() {
+    let sim = Sim::converged(
+        "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {name: edge}
+spec:
+  directors: [{nodeName: lb-1}, {nodeName: lb-2}]
+  interface: {name: eth0}
+  vrrp:
+    track: [{name: uplink, interface: eth1}, {name: gateway, weight: -60, ping: {address: 192.0.2.1}}]
+  instances:
+  - {name: outside}
+  - name: inside
+    track: [{name: gateway, ping: {address: 10.0.0.1}}, {name: flag, file: {name: out}}]
+",
+    );
+    let role = sim.world.node_plans["lb-2"].spec.director.clone().unwrap();
+    assert_eq!(role.vrrp.track, [], "it stands on the instances");
+    let tracks: Vec<Vec<(String, i32, i32)>> = role
+        .instances
+        .iter()
+        .map(|it| {
+            it.track
+                .iter()
+                .map(|it| (it.name.clone(), it.weight, it.fall))
+                .collect()
+        })
+        .collect();
+    let entry = |name: &str, weight| (name.to_owned(), weight, 3);
+    assert_eq!(
+        tracks,
+        [
+            vec![entry("uplink", 0), entry("gateway", -60)],
+            vec![entry("uplink", 0), entry("gateway", 0), entry("flag", 0)],
+        ]
+    );
+    let address = |it: &lvs_crds::v1alpha1::Track| it.ping.clone().unwrap().address;
+    assert_eq!(address(&role.instances[1].track[1]), "10.0.0.1");
+}

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 use lvs_crds::v1alpha1::{
     DirectorPair, DrainingServer, InstanceReport, KernelReport, MemberPlan, NodePlan,
     NodePlanStatus, PlanSlice, PlanSliceSpec, RealServer, RouterState, ServicePlan, ServiceProblem,
-    UnhealthyServer, VirtualService, condition,
+    SplitBrain, UnhealthyServer, VirtualService, condition,
 };
 use lvs_operator::{
     decision::{Decision, Memory, Settings, StatusWrite, decide},
@@ -44,6 +44,12 @@ pub(crate) struct Sim {
     pub(crate) draining_unlisted: BTreeMap<String, i32>,
     /// Modules that a kernel lacks, by node.
     pub(crate) missing_modules: BTreeMap<String, Vec<String>>,
+    /// Where advertisements come from: node, instance, address.
+    pub(crate) sources: Vec<(String, String, String)>,
+    /// Address of another Active Router that a node hears, by node.
+    pub(crate) splits: BTreeMap<String, String>,
+    /// What is wrong with the instances of a node, by node.
+    pub(crate) troubles: BTreeMap<String, String>,
     /// Node of the Active Router; the first director where absent.
     pub(crate) active: Option<String>,
     created: i64,
@@ -66,6 +72,9 @@ impl Sim {
             draining: BTreeMap::new(),
             draining_unlisted: BTreeMap::new(),
             missing_modules: BTreeMap::new(),
+            sources: Vec::new(),
+            splits: BTreeMap::new(),
+            troubles: BTreeMap::new(),
             active: None,
             created: 0,
         };
@@ -246,7 +255,17 @@ impl Sim {
                     } else {
                         RouterState::Backup
                     },
-                    problem: None,
+                    problem: self.troubles.get(node).cloned(),
+                    split_brain: self.splits.get(node).map(|peer| SplitBrain {
+                        peer: peer.clone(),
+                        since: Time(Timestamp::UNIX_EPOCH),
+                    }),
+                    source_addresses: self
+                        .sources
+                        .iter()
+                        .filter(|(of, name, _)| of == node && *name == instance.name)
+                        .map(|(_, _, address)| address.clone())
+                        .collect(),
                 })
                 .collect(),
             unhealthy: if active {

@@ -60,6 +60,7 @@ fn all_is_well() {
         ("Ready", "True"),
         ("SplitBrain", "False"),
         ("PeersReachable", "True"),
+        ("VRRPHealthy", "True"),
     ] {
         assert_eq!(condition_of(&pair.conditions, type_).0, status, "{type_}");
     }
@@ -262,6 +263,66 @@ fn the_last_to_become_active_is_and_two_for_long_are_a_split_brain() {
     sim.agent("lb-1");
     sim.operate();
     assert_eq!(split(&sim), "False");
+}
+
+#[test]
+fn a_split_that_a_director_hears_is_told_at_once_with_who_and_since_when() {
+    let mut sim = Sim::converged(WEB);
+    let condition = |sim: &Sim, type_: &str| {
+        let conditions = sim.pair("edge").status.clone().unwrap().conditions;
+        let (status, reason, message) = condition_of(&conditions, type_);
+        (status.to_owned(), reason.to_owned(), message.to_owned())
+    };
+    let lb_2 = ("lb-2", "default", "192.168.1.129");
+    sim.sources = vec![(lb_2.0.to_owned(), lb_2.1.to_owned(), lb_2.2.to_owned())];
+    sim.splits = [("lb-1".to_owned(), lb_2.2.to_owned())].into();
+    sim.converge();
+    let (status, reason, message) = condition(&sim, "SplitBrain");
+    assert_eq!((&*status, &*reason), ("True", "MultipleActiveRouters"));
+    assert!(
+        message.starts_with(
+            "lb-1 is Active in instance default and has heard that lb-2 (192.168.1.129) is too since \
+             1970-01-01T00:00:00Z; check that IP protocol 112"
+        ),
+        "{message}"
+    );
+    let (status, reason, _) = condition(&sim, "Ready");
+    assert_eq!((&*status, &*reason), ("False", "MultipleActiveRouters"));
+
+    sim.splits = [("lb-1".to_owned(), "192.168.1.7".to_owned())].into();
+    sim.converge();
+    let (_, _, message) = condition(&sim, "SplitBrain");
+    assert!(
+        message.contains("192.168.1.7, which is no director"),
+        "{message}"
+    );
+
+    sim.splits.clear();
+    sim.converge();
+    assert_eq!(condition(&sim, "SplitBrain").0, "False");
+    assert_eq!(condition(&sim, "Ready").0, "True");
+}
+
+#[test]
+fn what_is_wrong_with_an_instance_of_one_director_is_told_on_the_pair() {
+    let mut sim = Sim::converged(WEB);
+    let problem = "another program keeps removing 192.168.1.222";
+    sim.troubles = [("lb-2".to_owned(), problem.to_owned())].into();
+    sim.converge();
+    let conditions = sim.pair("edge").status.clone().unwrap().conditions;
+    let expected = format!("lb-2, instance default: {problem}");
+    for (type_, status) in [("VRRPHealthy", "False"), ("Ready", "True")] {
+        let (found, reason, message) = condition_of(&conditions, type_);
+        assert_eq!(
+            (found, reason, message),
+            (status, "InstanceProblem", &*expected),
+            "{type_}"
+        );
+    }
+    sim.troubles.clear();
+    sim.converge();
+    let conditions = sim.pair("edge").status.clone().unwrap().conditions;
+    assert_eq!(condition_of(&conditions, "Ready").1, "AsExpected");
 }
 
 #[test]

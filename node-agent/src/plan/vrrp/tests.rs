@@ -467,3 +467,83 @@ fn the_keys_of_an_hmac_come_from_the_secret_and_a_new_one_changes_no_role() {
     assert_eq!(kept, later, "it goes on with what it has");
     assert_eq!(problems.len(), 1);
 }
+
+#[test]
+fn by_unicast_each_family_has_the_other_directors_for_peers() {
+    let services = json!([web(
+        &json!({"addresses": ["192.168.1.222", "2001:db8::222"]})
+    )]);
+    let with_peers = |peers: Value| {
+        let mut bundle = director(&services, &pool());
+        if let Some(director) = &mut bundle.plan.director {
+            director.vrrp = serde_json::from_value(json!({
+                "transport": {"mode": "Unicast", "minTTL": 254},
+            }))
+            .expect("settings");
+            director.instances[0].peers = serde_json::from_value(peers).expect("peers");
+        }
+        bundle
+    };
+    let facts = facts(&["192.168.1.129/24", "fe80::129/64"]);
+    let (plan, problems) = of(
+        &with_peers(json!(["192.168.1.130", "192.168.1.131", "fe80::130"])),
+        &facts,
+        &secrets(None),
+        "nothing",
+    );
+    assert_eq!(problems, []);
+    let transports: Vec<_> = plan
+        .routers
+        .iter()
+        .map(|it| it.config.transport.clone())
+        .collect();
+    let unicast = |peers: &[&str]| Transport::Unicast {
+        peers: peers
+            .iter()
+            .map(|it| it.parse().expect("an address"))
+            .collect(),
+        minimum_ttl: 254,
+    };
+    let ipv4 = unicast(&["192.168.1.130", "192.168.1.131"]);
+    assert_eq!(transports, [ipv4, unicast(&["fe80::130"])]);
+
+    let alone = with_peers(json!(["192.168.1.130"]));
+    let (half, problems) = of(&alone, &facts, &secrets(None), "nothing");
+    assert_eq!(half.routers.len(), 1);
+    assert!(
+        half.routers[0].drain,
+        "the other director may run both families"
+    );
+    assert_eq!(problems[0].reason, reason::PENDING);
+    assert!(problems[0].message.contains("reported the address"));
+    let (kept, _) = after(&plan, &alone, &facts, &secrets(None), "nothing");
+    assert_eq!(kept.routers.len(), 2, "what runs goes on");
+}
+
+#[test]
+fn the_other_directors_are_told_where_advertisements_come_from() {
+    let of = |addresses: &[&str], named: Option<&str>| {
+        let mut bundle = web_director(&json!({}));
+        if let Some(director) = &mut bundle.plan.director {
+            director.source_address = named.map(Into::into);
+        }
+        let vips = [[192, 168, 1, 222].into()].into();
+        let sources = sources(bundle.plan.director.as_ref(), &facts(addresses), &vips);
+        sources["default"]
+            .iter()
+            .map(IpAddr::to_string)
+            .collect::<Vec<_>>()
+    };
+    let addresses = [
+        "192.168.1.222/24",
+        "192.168.1.129/24",
+        "2001:db8::1/64",
+        "fe80::1/64",
+    ];
+    assert_eq!(of(&addresses, None), ["192.168.1.129", "fe80::1"]);
+    assert_eq!(
+        of(&addresses, Some("192.168.1.200")),
+        ["192.168.1.200", "fe80::1"]
+    );
+    assert_eq!(of(&["192.168.1.222/24"], None), [""; 0]);
+}

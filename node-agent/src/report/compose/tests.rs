@@ -43,6 +43,7 @@ impl Case {
             errors: &self.errors,
             vrrp_plan: &VrrpPlan::default(),
             vrrp: &self.vrrp,
+            sources: &[("default".to_owned(), vec![[192, 168, 1, 129].into()])].into(),
             health: &self.health,
             services: &Services::resolve(&self.bundle, &Services::default()),
             programming: &Programming::default(),
@@ -144,10 +145,24 @@ fn an_instance_with_a_problem_is_at_fault() {
     assert_eq!(state(&case), RouterState::Active);
     let problem = Problem {
         instance: Some("default".into()),
-        ..Problem::of_node(String::new())
+        ..Problem::of_node("VRRP instance default: no interface".to_owned())
     };
     case.problems.push(problem);
     assert_eq!(state(&case), RouterState::Fault);
+    let instance = case.report().instances.remove(0);
+    assert_eq!(instance.problem.as_deref(), Some("no interface"));
+    assert_eq!(instance.source_addresses, ["192.168.1.129"]);
+
+    case.problems.clear();
+    let mut down = router("default", RouterState::Fault);
+    down.fault = Some("interface eth0 is down or missing".into());
+    case.vrrp.routers.push(down);
+    let instance = case.report().instances.remove(0);
+    assert_eq!(instance.state, RouterState::Fault);
+    assert_eq!(
+        instance.problem.as_deref(),
+        Some("interface eth0 is down or missing")
+    );
 }
 
 #[test]
@@ -282,4 +297,20 @@ fn a_kernel_without_nftables_is_a_problem_of_the_services_that_need_it() {
         let kernel = report.kernel.expect("a kernel");
         assert_eq!(kernel.missing_modules, ["fou", "nf_tables"]);
     }
+}
+
+#[test]
+fn another_active_router_is_named_with_the_time_since_when() {
+    let mut case = settled(web_director(&json!({})));
+    let mut active = router("default", RouterState::Active);
+    let since = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(1_500);
+    active.split_brain = Some(crate::vrrp::SplitBrain {
+        peer: [192, 168, 1, 130].into(),
+        since,
+    });
+    case.vrrp.routers.push(active);
+    let split = case.report().instances.remove(0).split_brain;
+    let split = split.expect("a split");
+    assert_eq!(split.peer, "192.168.1.130");
+    assert_eq!(split.since.0.to_string(), "1970-01-01T00:00:01Z");
 }
