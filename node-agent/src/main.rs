@@ -1,7 +1,7 @@
 //! The binary `lvs-node-agent`: the supervising parent, or the agent itself.
 
 use std::ffi::OsString;
-use std::io::{BufWriter, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -55,11 +55,17 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // Before the log has its thread.
+    let blocked = if args.unsupervised {
+        Ok(())
+    } else {
+        supervisor::block_signals()
+    };
     let _log = start_log(args.log_format);
     let ended = if args.unsupervised {
         run(args).map(|()| 0)
     } else {
-        supervise()
+        supervise(blocked)
     };
     match ended {
         Ok(code) => ExitCode::from(code),
@@ -93,7 +99,8 @@ fn start_log(format: LogFormat) -> WorkerGuard {
     guard
 }
 
-fn supervise() -> anyhow::Result<u8> {
+fn supervise(blocked: io::Result<()>) -> anyhow::Result<u8> {
+    blocked.context("cannot block signals")?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     arguments.push("--unsupervised".into());

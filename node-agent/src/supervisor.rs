@@ -96,14 +96,26 @@ fn watched_signals() -> SigSet {
         .collect()
 }
 
-/// Runs `program` until it ends on purpose and returns the exit code of the parent.
+/// Blocks the signals that the parent reads from a descriptor. To be called before any thread is started:
+/// threads inherit that, and one that had not would be given the signals.
+///
+/// # Errors
+/// When the system refuses.
+pub fn block_signals() -> io::Result<()> {
+    watched_signals().thread_block()?;
+    Ok(())
+}
+
+/// Runs `program` until it ends on purpose and returns the exit code of the parent, in which
+/// [`block_signals`] was called.
 ///
 /// # Errors
 /// When signals cannot be received or the command cannot be started at all.
 pub fn supervise(program: &OsStr, arguments: &[OsString]) -> io::Result<u8> {
-    let signals = watched_signals();
-    signals.thread_block()?;
-    let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let signals = SignalFd::with_flags(
+        &watched_signals(),
+        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+    )?;
 
     let mut restarts = Restarts::default();
     let mut stop_requested = false;
