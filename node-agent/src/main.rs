@@ -87,10 +87,10 @@ fn start_log(format: LogFormat) -> WorkerGuard {
     };
     let (writer, guard) = NonBlockingBuilder::default()
         .thread_name("log")
-        .finish(BufWriter::new(std::io::stderr()));
+        .finish(BufWriter::new(io::stderr()));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(writer);
     match format {
         LogFormat::Text => log.init(),

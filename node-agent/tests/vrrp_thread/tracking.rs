@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_node_agent::track::Verdict;
+use lvs_node_agent::vrrp::VrrpEventKind;
 use lvs_vrrp::{Adjustment, Preemption};
 
-use crate::hosts::{Host, VIP, config, plan, two_hosts, until};
+use crate::hosts::{Host, VIP, config, ipv4, plan, two_hosts, until};
 
 fn verdict(weight: i32, is_fault: bool) -> BTreeMap<String, Verdict> {
     let verdict = Verdict {
@@ -65,4 +66,40 @@ fn a_tracked_failure_moves_the_vip_without_a_gap_and_says_so() {
     first.wait_state(&runtime, RouterState::Fault);
     first.handle.control().track(BTreeMap::new());
     first.wait_state(&runtime, RouterState::Active);
+}
+
+#[test]
+fn preemption_that_is_held_begins_with_the_release() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let mut held = {
+        let mut config = config([198, 51, 100, 1].into(), VIP, 150);
+        config.preemption = Preemption::Immediate;
+        plan(&one, vec![config])
+    };
+    held.routers[0].hold_preemption = true;
+    let (mut first, second) = (one.start(), two.start());
+    second.handle.configure(ipv4(&two, 2, 100));
+    second.wait_state(&runtime, RouterState::Active);
+    first.handle.configure(held.clone());
+    first.wait_state(&runtime, RouterState::Backup);
+    // Three would do without the hold.
+    let heard = first.handle.metrics();
+    let before = heard.advertisements_received.get();
+    until("ten advertisements are heard", || {
+        heard.advertisements_received.get() > before + 10
+    });
+    let became_active = |kind: &VrrpEventKind| {
+        let to = RouterState::Active;
+        matches!(kind, VrrpEventKind::RoleChanged { to: found, .. } if *found == to)
+    };
+    let happened = first.happened();
+    assert!(!happened.iter().any(became_active), "{happened:?}");
+    assert!(two.has(VIP) && !one.has(VIP));
+
+    held.routers[0].hold_preemption = false;
+    first.handle.configure(held);
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
 }
