@@ -107,8 +107,6 @@ pub mod reason {
     pub const MULTIPLE_ACTIVE_ROUTERS: &str = "MultipleActiveRouters";
     /// A VRRP instance cannot run on a director, or something is wrong with it; the message says what.
     pub const INSTANCE_PROBLEM: &str = "InstanceProblem";
-    /// A director has not been told of all connections yet.
-    pub const SYNCHRONIZING: &str = "Synchronizing";
     /// An agent has not reported.
     pub const AGENT_NOT_REPORTING: &str = "AgentNotReporting";
     /// An older virtual service of the pair has the same firewall mark.

@@ -165,6 +165,37 @@ fn an_agent_that_is_back_soon_goes_on_as_active() {
 }
 
 #[test]
+fn who_is_held_leaves_the_active_router_alone_until_it_is_released() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let second = two.start();
+    second.handle.configure(ipv4(&two, 2, 100));
+    second.wait_state(&runtime, RouterState::Active);
+
+    let first = one.start();
+    let mut preempting = config([198, 51, 100, 1].into(), VIP, 150);
+    preempting.preemption = lvs_vrrp::Preemption::Immediate;
+    let mut held = plan(&one, vec![preempting]);
+    let mut released = held.clone();
+    held.routers[0].hold_preemption = true;
+    released.routers[0].hold_preemption = false;
+    first.handle.configure(held);
+    let metrics = first.handle.metrics();
+    // Thrice the time after which it would have taken over.
+    until("ten were heard", || {
+        metrics.advertisements_received.get() >= 10
+    });
+    first.wait_state(&runtime, RouterState::Backup);
+    assert!(two.has(VIP) && !one.has(VIP));
+
+    first.handle.configure(released);
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
+    assert!(one.has(VIP));
+}
+
+#[test]
 fn how_late_each_advertisement_left_is_counted() {
     let Some((one, _two, runtime)) = two_hosts() else {
         return;
