@@ -89,6 +89,15 @@ pub const THREE_SERVICES: Example = Example {
     ],
 };
 
+/// `examples/07-active-active`.
+pub const ACTIVE_ACTIVE: Example = Example {
+    directory: "07-active-active",
+    manifests: &["manifests.yaml"],
+    besides: &[],
+    real_servers: &["web-1", "web-2", "web-3"],
+    servers: &[(Protocol::Http, 80)],
+};
+
 /// A lab with the product installed and an example applied.
 #[derive(Debug)]
 pub struct Cluster {

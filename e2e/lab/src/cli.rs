@@ -49,7 +49,7 @@ enum Command {
     Up {
         #[command(flatten)]
         which: Which,
-        /// s1, s2, s3, s4, s8 or a YAML file.
+        /// s1, s2, s3, s4, s7, s8 or a YAML file.
         #[arg(long, default_value = "s1")]
         topology: String,
         /// An OCI archive that every node has from its first boot.

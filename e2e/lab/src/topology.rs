@@ -60,7 +60,7 @@ pub(crate) struct Card<'a> {
 }
 
 /// The topologies that have a name.
-const BUILT_IN: [&str; 5] = ["s1", "s2", "s3", "s4", "s8"];
+const BUILT_IN: [&str; 6] = ["s1", "s2", "s3", "s4", "s7", "s8"];
 
 impl Topology {
     /// Two directors, two web servers and a spare node on 192.168.1.0/24.
@@ -129,6 +129,19 @@ impl Topology {
         Self::one_lan([192, 168, 159], &nodes)
     }
 
+    /// Two directors and three web servers on 192.168.2.0/24.
+    #[must_use]
+    pub fn s7() -> Self {
+        let nodes = [
+            ("lb-1", 98),
+            ("lb-2", 99),
+            ("web-1", 101),
+            ("web-2", 102),
+            ("web-3", 103),
+        ];
+        Self::one_lan([192, 168, 2], &nodes)
+    }
+
     /// Two directors and the clients on 10.8.1.0/24; two web servers and a spare node on 10.8.2.0/24, behind
     /// the router.
     #[must_use]
@@ -165,7 +178,7 @@ impl Topology {
         }
     }
 
-    /// A built-in topology (`s1`, `s2`, `s3`, `s4`, `s8`) or a YAML file.
+    /// A built-in topology (`s1`, `s2`, `s3`, `s4`, `s7`, `s8`) or a YAML file.
     ///
     /// # Errors
     /// When it is neither, or breaks a rule of this type.
@@ -175,6 +188,7 @@ impl Topology {
             "s2" => Self::s2(),
             "s3" => Self::s3(),
             "s4" => Self::s4(),
+            "s7" => Self::s7(),
             "s8" => Self::s8(),
             path => {
                 let text = std::fs::read_to_string(Path::new(path)).with_context(|| {

@@ -34,6 +34,25 @@ pub(crate) fn each_kind(cluster: &Cluster) -> Result<()> {
     result
 }
 
+/// Sets limits of connections and takes them away.
+fn thresholds(cluster: &Cluster, server: &str) -> Result<()> {
+    for (upper, lower) in [(1000, 800), (0, 0)] {
+        let limits = json!({"spec": {"connectionLimits": {"upper": upper, "lower": lower}}});
+        for server in ["web-1", "web-2"] {
+            cluster.kubectl.patch("realserver", server, &limits)?;
+        }
+        eventually("thresholds", Duration::from_secs(5), || {
+            let text = cluster.on(PREFERRED, &["ipvsadm", "-Ln", "--thresholds"])?;
+            let figures = lvs_e2e::ipvs::figures(&text);
+            let figures = figures.get(&(ECHO.to_owned(), Some(server.to_owned())));
+            let figures = figures.with_context(|| format!("no {server} in\n{text}"))?;
+            ensure!(figures.get(..2) == Some(&[upper, lower]), "{figures:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
 fn every_change(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, PLAIN_VIP, Duration::from_secs(30))?;
     let third = cluster.node("spare-1")?;
@@ -85,20 +104,7 @@ fn every_change(cluster: &Cluster) -> Result<()> {
             without_scheduler.push(start..Instant::now());
         }
     }
-    for (upper, lower) in [(1000, 800), (0, 0)] {
-        let limits = json!({"spec": {"connectionLimits": {"upper": upper, "lower": lower}}});
-        for server in ["web-1", "web-2"] {
-            cluster.kubectl.patch("realserver", server, &limits)?;
-        }
-        eventually("thresholds", Duration::from_secs(5), || {
-            let text = cluster.on(PREFERRED, &["ipvsadm", "-Ln", "--thresholds"])?;
-            let figures = lvs_e2e::ipvs::figures(&text);
-            let figures = figures.get(&(ECHO.to_owned(), Some(server.to_owned())));
-            let figures = figures.with_context(|| format!("no {server} in\n{text}"))?;
-            ensure!(figures.get(..2) == Some(&[upper, lower]), "{figures:?}");
-            Ok(())
-        })?;
-    }
+    thresholds(cluster, server)?;
     for round in 0..3 {
         cluster.kubectl.apply(THIRD)?.ok()?;
         seen(cluster, "a third server", |service| {
