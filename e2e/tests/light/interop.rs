@@ -43,14 +43,8 @@ pub(crate) const STEPS: [(&str, Cases); 3] = [
 pub(crate) fn hosts() -> Vec<String> {
     (0..PAIRS)
         .flat_map(|index| {
-            [Who::Agent, Who::Keepalived].map(|who| {
-                format!(
-                    "{}=10.1.{}.{}/16",
-                    who.host(index),
-                    who.network(),
-                    index + 1
-                )
-            })
+            [Who::Agent, Who::Keepalived]
+                .map(|who| format!("{}={}/16", who.host(index), who.address(index)))
         })
         .collect()
 }
@@ -158,6 +152,11 @@ fn variants(priority: &Case) -> Vec<Case> {
             ipv6: true,
             ..priority.clone()
         },
+        Case {
+            name: "version 3 for IPv4 by unicast",
+            unicast: true,
+            ..priority.clone()
+        },
     ]
 }
 
@@ -245,11 +244,11 @@ impl Who {
         }
     }
 
-    /// Third byte of its host's address.
-    const fn network(self) -> u8 {
+    /// Address of its host.
+    fn address(self, index: usize) -> String {
         match self {
-            Self::Agent => 1,
-            Self::Keepalived => 2,
+            Self::Agent => format!("10.1.1.{}", index + 1),
+            Self::Keepalived => format!("10.1.2.{}", index + 1),
         }
     }
 }
@@ -278,6 +277,8 @@ pub(crate) struct Case {
     /// The agent's.
     checksum: &'static str,
     password: Option<&'static str>,
+    /// Both send to each other alone instead of to the group.
+    unicast: bool,
     agent_is_higher: bool,
     one_vip_more: bool,
 }
@@ -294,6 +295,7 @@ impl Default for Case {
             keepalived_interval_ms: SECOND_MS,
             checksum: "PseudoHeader",
             password: None,
+            unicast: false,
             agent_is_higher: false,
             one_vip_more: false,
         }
@@ -550,6 +552,11 @@ impl Pair {
         if self.case.ipv6 {
             addresses.push(json!({"address": self.link_local(), "prefixLength": 64}));
         }
+        let (transport, peers) = if self.case.unicast {
+            ("Unicast", vec![Who::Keepalived.address(self.index)])
+        } else {
+            ("Multicast", Vec::new())
+        };
         let secrets = self.directory.join("secrets");
         let authentication = match self.case.password {
             Some(password) => {
@@ -569,6 +576,7 @@ impl Pair {
                 "instances": [{
                     "name": "default", "virtualRouterID": self.virtual_router_id(),
                     "priority": self.case.agent, "interface": {"name": "eth0"}, "addresses": addresses,
+                    "peers": peers,
                 }],
                 "vrrp": {
                     "version": version,
@@ -576,6 +584,7 @@ impl Pair {
                     "checksum": checksum,
                     "preemption": {"mode": "Immediate"},
                     "authentication": authentication,
+                    "transport": {"mode": transport},
                 },
                 "connectionSync": {"mode": "Disabled"},
             }},
@@ -610,6 +619,12 @@ impl Pair {
         let authentication = self.case.password.map_or_else(String::new, |password| {
             format!("authentication {{\n auth_type PASS\n auth_pass {password}\n }}")
         });
+        let unicast = if self.case.unicast {
+            let [own, peer] = [Who::Keepalived, Who::Agent].map(|who| who.address(self.index));
+            format!("unicast_src_ip {own}\n unicast_peer {{\n {peer}\n }}")
+        } else {
+            String::new()
+        };
         let length = if self.case.ipv6 { 128 } else { 32 };
         let mut vips = String::new();
         if self.case.ipv6 {
@@ -621,7 +636,7 @@ impl Pair {
         let configuration = format!(
             "global_defs {{\n router_id interop\n}}\n\
              vrrp_instance default {{\n state BACKUP\n interface eth0\n version {version}\n \
-             virtual_router_id {}\n priority {keepalived}\n advert_int {}\n {authentication}\n \
+             virtual_router_id {}\n priority {keepalived}\n advert_int {}\n {authentication}\n {unicast}\n \
              virtual_ipaddress {{\n{vips}}}\n}}\n",
             self.virtual_router_id(),
             f64::from(keepalived_interval_ms) / 1000.0,
