@@ -1,7 +1,7 @@
 //! What connection synchronisation is for.
 //!
-//! Unless told otherwise the kernel speaks of a connection again with every fiftieth packet alone. So that a director
-//! that returns knows of all before it takes over, here it is spoken of every few seconds, and preemption waits.
+//! Unless told otherwise the kernel speaks of a connection again with every fiftieth packet alone. With preemption
+//! `AfterSync` it speaks of each every few seconds, and a director that returns waits until it has heard of all.
 
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,7 @@ const SHARE: usize = 100;
 
 pub(crate) fn death_and_return(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, PLAIN_VIP, Duration::from_secs(30))?;
-    let preemption = json!({"mode": "Immediate", "delaySeconds": 20});
-    let sysctls = json!({"syncRefreshPeriodSeconds": 5});
-    let spec = json!({"vrrp": {"preemption": preemption}, "sysctls": sysctls});
+    let spec = json!({"vrrp": {"preemption": {"mode": "AfterSync"}}});
     cluster
         .kubectl
         .patch("directorpair", "edge", &json!({"spec": spec}))?;
