@@ -213,7 +213,7 @@ fn different_opinions() -> Vec<(Case, Course)> {
             Case {
                 name: "keepalived is preferred, the agent has a VIP more",
                 keepalived: 150,
-                one_vip_more: true,
+                agent_vips: 2,
                 ..equal
             },
             |pair| pair.dies_stops_and_returns(Who::Keepalived),
@@ -280,7 +280,8 @@ pub(crate) struct Case {
     /// Both send to each other alone instead of to the group.
     unicast: bool,
     agent_is_higher: bool,
-    one_vip_more: bool,
+    /// How many VIPs the agent has; keepalived has one.
+    agent_vips: usize,
 }
 
 impl Default for Case {
@@ -297,7 +298,7 @@ impl Default for Case {
             password: None,
             unicast: false,
             agent_is_higher: false,
-            one_vip_more: false,
+            agent_vips: 1,
         }
     }
 }
@@ -445,7 +446,10 @@ impl Pair {
     }
 
     fn vips(&self, who: Who) -> Vec<String> {
-        let count = 1 + usize::from(self.case.one_vip_more && who == Who::Agent);
+        let count = match who {
+            Who::Agent => self.case.agent_vips,
+            Who::Keepalived => 1,
+        };
         (0..count)
             .map(|n| {
                 if self.case.ipv6 {

@@ -216,8 +216,9 @@ fn soak(results: &Results) -> Result<String> {
     }
     Ok(format!(
         "\n## Under a busy CPU\n\n\
-         Advertisements every 10 ms while four processes compute on the one CPU that both directors have. A false\n\
-         failover is two changes: there and back.\n\n\
+         Advertisements every 10 ms while four processes compute on the one CPU that both directors have. VRRP of both\n\
+         sides has real-time priority 50 (`agent.vrrp.realtimePriority`, `vrrp_rt_priority`). A false failover is a\n\
+         change, or two: there and back.\n\n\
          | | minutes | changes of the Active director | lateness p99.9, ms | max, ms | VIP silent at most, ms |\n\
          | --- | --- | --- | --- | --- | --- |\n{rows}"
     ))

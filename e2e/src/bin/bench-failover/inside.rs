@@ -23,6 +23,8 @@ const MANY_VIPS: u32 = 256;
 const MANY_INSTANCES: u32 = 255;
 /// How long the director with many instances is watched.
 const AT_REST: Duration = Duration::from_secs(30);
+/// Real-time priority of both sides in a soak.
+const SOAK_PRIORITY: u8 = 50;
 /// Busy processes of a soak.
 const BUSY: usize = 4;
 
@@ -90,6 +92,10 @@ fn carry_out(
     let setup = Setup {
         interval_ms,
         instances,
+        realtime_priority: match event {
+            Event::Soak => SOAK_PRIORITY,
+            _ => 0,
+        },
     };
     match event {
         Event::Instances => {

@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) interval_ms: u32,
     /// The VIPs of each VRRP instance; the first instance has VRID 1.
     pub(crate) instances: Vec<Vec<Ipv4Addr>>,
+    /// Real-time priority of VRRP (`SCHED_RR`), 0 = none, which is both sides' default.
+    pub(crate) realtime_priority: u8,
 }
 
 /// Priority of both directors.
@@ -112,13 +114,19 @@ fn agent(host: &str, setup: &Setup, directory: &Path) -> Result<Vec<String>> {
         &file.to_string_lossy(),
         "--state-dir",
         &state.to_string_lossy(),
+        "--vrrp-realtime-priority",
+        &setup.realtime_priority.to_string(),
     ]
     .map(str::to_owned)
     .to_vec())
 }
 
 fn keepalived(setup: &Setup, directory: &Path) -> Result<Vec<String>> {
-    let mut text = String::from("global_defs { router_id bench }\n");
+    let mut text = String::from("global_defs {\n router_id bench\n");
+    if setup.realtime_priority > 0 {
+        writeln!(text, " vrrp_rt_priority {}", setup.realtime_priority)?;
+    }
+    text.push_str("}\n");
     let seconds = f64::from(setup.interval_ms) / 1000.0;
     for (index, addresses) in setup.instances.iter().enumerate() {
         writeln!(
