@@ -39,7 +39,7 @@ pub(crate) struct Setup {
     pub(crate) interval_ms: u32,
     /// The VIPs of each VRRP instance; the first instance has VRID 1.
     pub(crate) instances: Vec<Vec<Ipv4Addr>>,
-    /// Real-time priority of VRRP (`SCHED_RR`), 0 = none, which is both sides' default.
+    /// Real-time priority of VRRP (`sched(7)`), 0 = none, which is both sides' default.
     pub(crate) realtime_priority: u8,
 }
 
