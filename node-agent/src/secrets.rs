@@ -21,6 +21,7 @@ use lvs_crds::v1alpha1::{Authentication, AuthenticationType, SecretReference};
 use tokio::sync::watch;
 
 use crate::bundle::PlanBundle;
+use crate::source::backoff::WatchBackoff;
 use crate::source::cluster::WATCH_SECONDS;
 use crate::store::writer::Writer;
 use crate::store::{StoreError, write_durably};
@@ -241,7 +242,9 @@ async fn follow_secret(api: &Api<Secret>, wanted: &Wanted, keeper: &Keeper) {
     let config = watcher::Config::default()
         .fields(&format!("metadata.name={secret}"))
         .timeout(WATCH_SECONDS);
-    let mut events = watcher(api.clone(), config).default_backoff().boxed();
+    let mut events = watcher(api.clone(), config)
+        .backoff(WatchBackoff::default())
+        .boxed();
     let mut failing = false;
     while let Some(event) = events.next().await {
         match event {

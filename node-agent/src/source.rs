@@ -3,6 +3,7 @@
 //! A source hands on whole plans only, each kept on disk while it is carried out, and never takes
 //! one back: an API server that is unreachable, or that has lost a plan, changes nothing.
 
+pub(crate) mod backoff;
 pub mod cluster;
 pub mod decode;
 pub mod file;

@@ -11,6 +11,7 @@ pub mod admin;
 pub mod agents;
 pub mod announcement;
 pub mod args;
+mod backoff;
 pub mod cluster;
 pub mod conditions;
 pub mod controller;

@@ -19,6 +19,7 @@ use lvs_crds::v1alpha1::{DirectorPair, NodePlan, PlanSlice, RealServer, VirtualS
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
+use crate::backoff::WatchBackoff;
 use crate::{
     agents::template::{Agent, COMPONENT_LABEL},
     world::World,
@@ -171,7 +172,7 @@ where
     let (store, writer) = reflector::store();
     let changed = Arc::clone(changed);
     let stream = watcher(api, config)
-        .default_backoff()
+        .backoff(WatchBackoff::default())
         .modify(move |object| {
             object.managed_fields_mut().clear();
             trim(object);

@@ -87,7 +87,7 @@ fn one(cluster: &Cluster, file: &Path) -> Result<()> {
     let (reason, keywords) = keywords.split_once(' ').unwrap_or((keywords, ""));
     let object = last_object(&manifest)?;
     let object: Vec<&str> = object.iter().map(String::as_str).collect();
-    let seen = eventually("Accepted=False", Duration::from_secs(10), || {
+    let seen = eventually("Accepted=False", Duration::from_secs(20), || {
         let condition = cluster.kubectl.condition(&object, "Accepted")?;
         ensure!(condition.status == "False", "Accepted is {condition:?}");
         Ok(condition)

@@ -23,6 +23,9 @@ const CAUGHT: usize = 10;
 /// Connections in a hundred that may break when the director returns.
 const LOST_PERCENT: usize = 5;
 
+/// How long a director may take to be Active again: it waits until it has been told of the connections.
+pub(super) const RETURN: Duration = Duration::from_secs(90);
+
 /// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
 const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 
@@ -30,14 +33,14 @@ const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 const LAB: Duration = Duration::from_millis(500);
 
 pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
-    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    both_on(cluster, PREFERRED, RETURN)?;
     let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 50)?;
     let traffic = traffic(cluster)?;
     set_admin_state(cluster, "Drain")?;
     both_on(cluster, OTHER, Duration::from_secs(10))?;
     stay(cluster, OTHER)?;
     set_admin_state(cluster, "Enabled")?;
-    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    both_on(cluster, PREFERRED, RETURN)?;
     stay(cluster, PREFERRED)?;
     let report = traffic.stop()?;
     let lost = gap(&report)?;
@@ -54,7 +57,7 @@ pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
-    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    both_on(cluster, PREFERRED, RETURN)?;
     let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 50)?;
     let traffic = traffic(cluster)?;
     let director = cluster.node(PREFERRED)?;
@@ -74,7 +77,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
     );
     director.power_on()?;
     director.wait_ready()?;
-    both_on(cluster, PREFERRED, Duration::from_secs(60))?;
+    both_on(cluster, PREFERRED, RETURN)?;
     stay(cluster, PREFERRED)?;
     let connections = open.close()?;
     let broken = connections::broken(&connections);
@@ -83,8 +86,6 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
         connections.len() - broken.len(),
         connections.len()
     );
-    // With preemption Immediate the director that returns takes over before the other one has told it of every
-    // connection: it does so with every fiftieth packet (`net.ipv4.vs.sync_threshold`).
     ensure!(
         broken.len() * 100 <= LOST_PERCENT * connections.len(),
         "{} broke: {:?}",
@@ -96,7 +97,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
 
 /// A director with one of the two networks is of no use, and gives both addresses up.
 pub(crate) fn inside_down(cluster: &Cluster) -> Result<()> {
-    both_on(cluster, PREFERRED, Duration::from_secs(30))?;
+    both_on(cluster, PREFERRED, RETURN)?;
     cluster.on(PREFERRED, &["ip", "link", "set", "eth1", "down"])?;
     let moved = cluster
         .wait_holder(OTHER, VIP, Duration::from_secs(10))
@@ -107,7 +108,7 @@ pub(crate) fn inside_down(cluster: &Cluster) -> Result<()> {
         holders.iter().any(|holder| holder == OTHER),
         "{VIP} moved, but {GATEWAY} is on {holders:?}"
     );
-    both_on(cluster, PREFERRED, Duration::from_secs(30))
+    both_on(cluster, PREFERRED, RETURN)
 }
 
 fn set_admin_state(cluster: &Cluster, state: &str) -> Result<()> {

@@ -12,6 +12,7 @@ use lvs_e2e::ipvs::{Figures, figures, weight};
 use lvs_lab::traffic::{Load, Report, Traffic};
 use serde_json::json;
 
+use super::failover::RETURN;
 use super::{PREFERRED, SERVICE, VIP};
 
 /// Node and address of each real server as `ipvsadm` shows it.
@@ -27,7 +28,7 @@ pub(crate) fn target() -> Result<SocketAddr> {
 }
 
 pub(crate) fn evenly(cluster: &Cluster) -> Result<()> {
-    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    cluster.wait_holder(PREFERRED, VIP, RETURN)?;
     let before = statistics(cluster)?;
     let report = run(cluster)?;
     split(&report, [500, 500])?;
@@ -76,7 +77,7 @@ fn counted(
 }
 
 pub(crate) fn by_weight(cluster: &Cluster) -> Result<()> {
-    cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
+    cluster.wait_holder(PREFERRED, VIP, RETURN)?;
     let open = connections::open(cluster, "client-2", &format!("{VIP}:7"), 200)?;
     let mut load = Traffic::http(target()?);
     // On a busy machine an answer may be late, but it must come.

@@ -16,6 +16,7 @@ use lvs_crds::v1alpha1::{NodePlan, PlanSlice};
 use tokio::time::Instant;
 
 use super::PlanSender;
+use super::backoff::WatchBackoff;
 use super::objects::Objects;
 
 /// After this time the API server ends a watch, and the next one goes on where it was. A watch that
@@ -138,7 +139,9 @@ fn watch_plan(client: &Client, node: &str) -> Events {
     let config = watcher::Config::default()
         .fields(&format!("metadata.name={node}"))
         .timeout(WATCH_SECONDS);
-    watcher(api, config).default_backoff().boxed()
+    watcher(api, config)
+        .backoff(WatchBackoff::default())
+        .boxed()
 }
 
 fn watch_slices(client: &Client, pair: &str) -> Events {
@@ -146,5 +149,7 @@ fn watch_slices(client: &Client, pair: &str) -> Events {
     let config = watcher::Config::default()
         .labels(&format!("{PAIR_LABEL}={pair}"))
         .timeout(WATCH_SECONDS);
-    watcher(api, config).default_backoff().boxed()
+    watcher(api, config)
+        .backoff(WatchBackoff::default())
+        .boxed()
 }
