@@ -52,8 +52,8 @@ fn main() -> ExitCode {
         };
     }
     let mut arguments = Arguments::from_args();
-    // Each kernel takes a CPU while it boots.
-    arguments.test_threads = Some(1);
+    // Each kernel has one CPU, and a small machine two.
+    arguments.test_threads = Some(2);
     let kernel_tests = [
         ("ipvs_client_beside_ipvsadm", "lvs-ipvs"),
         ("agent_shells_against_the_kernel", "lvs-node-agent"),

@@ -91,7 +91,8 @@ pub struct Sysctls {
     /// `sync_persist_mode`: only persistence templates are synchronised, not their connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sync_persist_mode: Option<bool>,
-    /// `sync_refresh_period` in seconds, 0 to 86400: how often a connection is told of again.
+    /// `sync_refresh_period` in seconds, 0 to 86400: how often a connection is told of again. Above 0
+    /// this sets `sync_threshold` too, to `3 0`: every connection that has packets is told of so often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub sync_refresh_period_seconds: Option<i32>,

@@ -16,6 +16,12 @@ use crate::kernel::sysctls::Sysctl;
 /// the real server of that time, also when it is dead.
 const CONN_REUSE_MODE: i32 = 3;
 
+/// `net.ipv4.vs.sync_threshold` where connections are told of anew after a time, as the kernel prints it: with
+/// the second number above 0 (the kernel's own is 50) that would be put off until the number of a connection's
+/// packets, divided by it, leaves the first number, so a quiet connection would not be told of for minutes
+/// (`ip_vs_sync_conn_needed` in net/netfilter/ipvs/ip_vs_sync.c).
+const SYNC_THRESHOLD: &str = "3\t0";
+
 /// The sysctls of a director.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DirectorSysctls {
@@ -75,6 +81,11 @@ fn forwarding(family: Family) -> Sysctl {
 /// The sysctls that the plan names, with the kernel's names.
 fn named(plan: &Sysctls) -> BTreeMap<Sysctl, String> {
     let switch = |value: Option<bool>| value.map(i32::from);
+    let is_refreshed = plan
+        .sync_refresh_period_seconds
+        .is_some_and(|seconds| seconds > 0);
+    let threshold =
+        is_refreshed.then(|| (Sysctl::of_ipvs("sync_threshold"), SYNC_THRESHOLD.to_owned()));
     [
         ("conntrack", switch(plan.conntrack)),
         ("conn_reuse_mode", plan.conn_reuse_mode),
@@ -97,6 +108,7 @@ fn named(plan: &Sysctls) -> BTreeMap<Sysctl, String> {
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((Sysctl::of_ipvs(name), value?.to_string())))
+    .chain(threshold)
     .collect()
 }
 

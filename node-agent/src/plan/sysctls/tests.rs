@@ -31,6 +31,20 @@ fn what_is_named_is_set_checked_or_left_alone() {
 }
 
 #[test]
+fn connections_that_are_told_of_anew_do_not_wait_for_the_number_of_their_packets() {
+    let checked = |seconds: i32| {
+        let sysctls = json!({"mode": "CheckOnly", "syncRefreshPeriodSeconds": seconds});
+        of(&sysctls, &json!({})).1
+    };
+    let vs = |text: &str| format!("net.ipv4.vs.{text}");
+    assert_eq!(checked(0), [vs("sync_refresh_period=0")]);
+    assert_eq!(
+        checked(5),
+        [vs("sync_refresh_period=5"), vs("sync_threshold=3\t0")]
+    );
+}
+
+#[test]
 fn nat_needs_forwarding_of_its_families_wherever_it_is_named() {
     let reuse = json!({"connReuseMode": 1});
     let with = |line: &str| (vec!["net.ipv4.ip_forward=1".into(), line.into()], vec![]);
