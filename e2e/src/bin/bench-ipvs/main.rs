@@ -133,6 +133,7 @@ fn in_kernel(measurement: Measurement, size: Size) -> Result<Outcome> {
         .run(&command)?;
     ensure!(output.success(), "{output}");
     eprint!("{}", output.stderr);
+    println!("{}", output.stdout.trim());
     serde_json::from_str(output.stdout.trim())
         .with_context(|| format!("what the kernel's side printed: {output}"))
 }

@@ -131,11 +131,12 @@ impl First {
     pub(crate) fn wait_weight(&self, weight: u32, start: Instant, within: Duration) -> Result<f64> {
         loop {
             let text = page(&self.file)?;
+            // Whoever programs it may have taken the table down for a while.
             let shown = text
                 .lines()
                 .nth(TITLE_LINES + 1)
                 .and_then(|line| line.split_whitespace().nth(3))
-                .context("an empty table")?;
+                .unwrap_or("none");
             let elapsed = start.elapsed();
             if shown == weight.to_string() {
                 return Ok(elapsed.as_secs_f64());
@@ -149,11 +150,20 @@ impl First {
     }
 }
 
+/// The beginning of the table: the title and the first service, which come by one read each when the service is
+/// longer than a page.
 fn page(file: &File) -> Result<String> {
-    let mut buffer = vec![0; 4096];
-    let count = file.read_at(&mut buffer, 0)?;
-    buffer.truncate(count);
-    Ok(String::from_utf8(buffer)?)
+    let mut text = String::new();
+    while text.lines().count() < TITLE_LINES + 2 {
+        let mut buffer = vec![0; 64 * 1024];
+        let count = file.read_at(&mut buffer, u64::try_from(text.len())?)?;
+        if count == 0 {
+            break;
+        }
+        buffer.truncate(count);
+        text.push_str(std::str::from_utf8(&buffer)?);
+    }
+    Ok(text)
 }
 
 /// Resident memory of the processes with this name, in MiB.
