@@ -78,7 +78,7 @@ bench-idle: images
 
 ## Time to program IPVS beside keepalived's and ipvsadm's, and the cost of large tables; writes docs/benchmarks/ipvs.md.
 bench-ipvs: images
-	cargo run -q -p lvs-e2e --bin bench-ipvs
+	cargo run -q -p lvs-e2e --bin bench-ipvs -- $(OPTIONS)
 
 ## Time until another director answers when the Active one dies or stops, beside keepalived's; about 80 minutes, goes on
 ## where it was interrupted; writes docs/benchmarks/failover.md. OPTIONS="--events kill --intervals 100 --runs 10" does a part.

@@ -15,7 +15,9 @@ mod rivals;
 mod table;
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -87,8 +89,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
         [] => everything(),
+        ["--fresh"] => forget().and_then(|()| everything()),
         [INSIDE, measurement, size] => inside(measurement, size),
-        _ => Err(anyhow::anyhow!("no arguments are wanted, not {words:?}")),
+        _ => Err(anyhow::anyhow!("--fresh is the only option, not {words:?}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -103,12 +106,12 @@ fn everything() -> Result<()> {
     let mut beside = Vec::new();
     for size in BESIDE {
         println!("bench-ipvs: {size}, beside keepalived and ipvsadm");
-        beside.push((size, in_kernel(Measurement::Beside, size)?));
+        beside.push((size, outcome(Measurement::Beside, size)?));
     }
     let mut alone = Vec::new();
     for size in ALONE {
         println!("bench-ipvs: {size}, alone");
-        alone.push((size, in_kernel(Measurement::Alone, size)?));
+        alone.push((size, outcome(Measurement::Alone, size)?));
     }
     let text = document::markdown(&beside, &alone)?;
     let path = repository().join("docs/benchmarks/ipvs.md");
@@ -116,6 +119,37 @@ fn everything() -> Result<()> {
     fs::write(&path, &text)?;
     println!("\n{text}");
     Ok(())
+}
+
+/// Outcomes so far, a line of JSON each: a run goes on where one before it was interrupted.
+fn record() -> PathBuf {
+    repository().join("target/lab/bench-ipvs.jsonl")
+}
+
+fn forget() -> Result<()> {
+    match fs::remove_file(record()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What was measured before, or is now.
+fn outcome(measurement: Measurement, size: Size) -> Result<Outcome> {
+    let name = format!("{} {size}", measurement.name());
+    let known = fs::read_to_string(record()).unwrap_or_default();
+    for line in known.lines() {
+        let (found, outcome): (String, Outcome) = serde_json::from_str(line)?;
+        if found == name {
+            return Ok(outcome);
+        }
+    }
+    let outcome = in_kernel(measurement, size)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(record())?;
+    writeln!(file, "{}", serde_json::to_string(&(name, &outcome))?)?;
+    Ok(outcome)
 }
 
 /// Runs one measurement in a kernel of its own.
@@ -133,7 +167,6 @@ fn in_kernel(measurement: Measurement, size: Size) -> Result<Outcome> {
         .run(&command)?;
     ensure!(output.success(), "{output}");
     eprint!("{}", output.stderr);
-    println!("{}", output.stdout.trim());
     serde_json::from_str(output.stdout.trim())
         .with_context(|| format!("what the kernel's side printed: {output}"))
 }
