@@ -23,8 +23,9 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
          \"One weight\" begins when the new file is in place (the agent), when SIGHUP is sent (keepalived), or when the\n\
          program starts (ipvsadm). The agent's own part of it goes from the receipt of the plan to the end of the\n\
          pass of its loop that carries it out; the rest is reading the file and waiting for the CPU.\n\
-         At 100,000 destinations the look at the table by which its completeness is noticed takes half a second, and\n\
-         a third of the CPU from every side.\n\
+         \"From empty\" at 100,000 destinations says little of the agent and keepalived: what is seen from outside is\n\
+         noticed by reading the whole table again and again, which takes longer than to program as many destinations\n\
+         from shared pools, below. `ipvsadm -R` is timed by its end.\n\
          \"Read and compare\" is what the agent does when somebody else has changed the table: it reads the\n\
          kernel's whole table and compares it with the plan. `ipvsadm -Sn` reads and prints it.\n\n\
          ## Large tables\n\n\

@@ -61,7 +61,7 @@ impl FromStr for Size {
 }
 
 /// Waits until the table has as many lines as it should. The look itself costs milliseconds at ten thousand lines and
-/// half a second at a hundred thousand, so it takes a third of the CPU at most, from everyone alike.
+/// seconds at a hundred thousand, so it takes a third of the time at most, from everyone alike.
 pub(crate) fn wait_complete(size: Size, start: Instant, within: Duration) -> Result<f64> {
     let expected = usize::try_from(size.services + size.destinations())?;
     loop {
