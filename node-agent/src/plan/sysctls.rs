@@ -19,7 +19,7 @@ const CONN_REUSE_MODE: i32 = 3;
 /// `net.ipv4.vs.sync_threshold` where connections are told of anew after a time, as the kernel prints it: with
 /// the second number above 0 (the kernel's own is 50) that would be put off until the number of a connection's
 /// packets, divided by it, leaves the first number, so a quiet connection would not be told of for minutes
-/// (`ip_vs_sync_conn_needed` in net/netfilter/ipvs/ip_vs_sync.c).
+/// (`ip_vs_sync_conn_needed` in `net/netfilter/ipvs/ip_vs_sync.c`).
 const SYNC_THRESHOLD: &str = "3\t0";
 
 /// The sysctls of a director.
