@@ -208,16 +208,12 @@ impl Store {
     pub fn save(&mut self, bundle: &PlanBundle) -> Result<(), StoreError> {
         let serial = self.serial + 1;
         let slot = serial % REVISIONS;
-        // The revision that gives way may not be the newest that is readable, after a crash.
-        let mut present: BTreeSet<String> = self.named.values().flatten().cloned().collect();
         let mut kept = BTreeMap::new();
         for (name, slice) in &bundle.slices {
-            let known = self.kept.get(name);
-            let file = match known.filter(|known| Arc::ptr_eq(&known.slice, slice)) {
-                Some(known) => known.file.clone(),
-                None => self.write_slice(name, slice, &present)?,
+            let file = match self.kept.get(name) {
+                Some(known) if Arc::ptr_eq(&known.slice, slice) => known.file.clone(),
+                known => self.write_slice(name, slice, known)?,
             };
-            present.insert(file.clone());
             let slice = Arc::clone(slice);
             kept.insert(name.clone(), Kept { slice, file });
         }
@@ -243,19 +239,20 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a slice unless its file is `present`, and returns the name of that.
+    /// Writes a slice unless it is the one of that name that is on disk, and returns the name of its file. What an
+    /// older revision names may be unreadable by now, and is written again.
     fn write_slice(
         &self,
         name: &str,
         slice: &PlanSliceSpec,
-        present: &BTreeSet<String>,
+        known: Option<&Kept>,
     ) -> Result<String, StoreError> {
         let contents = serde_json::to_vec(slice).map_err(|source| StoreError::Encode {
             what: format!("slice {name}"),
             source,
         })?;
         let file = slice_file(&contents);
-        if !present.contains(&file) {
+        if known.is_none_or(|known| known.file != file) {
             replace(&self.directory.join(&file), &contents, 0o640)?;
         }
         Ok(file)

@@ -122,6 +122,19 @@ fn a_slice_that_is_missing_costs_its_revisions() {
 }
 
 #[test]
+fn a_slice_that_was_lost_is_written_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut store, _) = Store::open(directory.path()).expect("the store");
+    store.save(&bundle(1)).expect("saved");
+    let file = slice_file(&serde_json::to_vec(&bundle(1).slices["edge-0"]).expect("JSON"));
+    fs::write(directory.path().join(file), b"garbage").expect("written");
+    let (mut store, found) = Store::open(directory.path()).expect("the store");
+    assert_eq!(found, None);
+    store.save(&bundle(2)).expect("saved");
+    assert_eq!(newest(directory.path()), Some(2));
+}
+
+#[test]
 fn a_plan_of_another_shape_is_named() {
     let body = br#"{"name": "lb-1", "plan": 7}"#;
     let header = Header {
