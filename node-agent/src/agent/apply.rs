@@ -66,9 +66,7 @@ impl Agent {
                     None => Err("no rtnetlink socket".to_owned()),
                 },
             };
-            let change = self.counted(op, result);
-            let error = change.error.clone();
-            self.outputs.ops.record(SystemTime::now(), vec![change]);
+            let error = self.record(self.counted(op, result));
             // The next round finds what the kernel lacks, and says what that means.
             let is_lacking = match op {
                 Op::LoadModule(_) => true,
@@ -89,9 +87,7 @@ impl Agent {
             Ok(results) => results.into_iter().next().unwrap_or(Ok(())),
             Err(error) => Err(error),
         };
-        let change = self.counted_ipvs(op, &result);
-        let text = change.error.clone();
-        self.outputs.ops.record(SystemTime::now(), vec![change]);
+        let text = self.record_ipvs(op, &result);
         let Err(error) = result else { return };
         match self.kernel_name.verdict(&error) {
             Verdict::Refused(refused) => {
@@ -100,6 +96,17 @@ impl Agent {
             }
             Verdict::Stale | Verdict::Failed => findings.errors.extend(text),
         }
+    }
+
+    /// Counts a command and writes down what became of it. The error names the command itself.
+    pub(super) fn record_ipvs(&self, op: &Op, result: &Result<(), Error>) -> Option<String> {
+        self.record(self.counted_ipvs(op, result))
+    }
+
+    fn record(&self, change: Change) -> Option<String> {
+        let error = change.error.clone();
+        self.outputs.ops.record(SystemTime::now(), vec![change]);
+        error
     }
 
     /// Counts a command, and says what became of it for the log. The error names the command itself.

@@ -189,9 +189,7 @@ impl Agent {
         };
         let op = Op::Ipvs(command);
         for result in self.kernel.ipvs.apply(&[Command::DeleteService(key)])? {
-            let change = self.counted_ipvs(&op, &result);
-            let text = change.error.clone();
-            self.outputs.ops.record(SystemTime::now(), vec![change]);
+            let text = self.record_ipvs(&op, &result);
             match result {
                 Ok(()) => self.programming.forget(&key),
                 Err(error) if error.refusal() == Some(&lvs_ipvs::Refusal::NoSuchService) => {
