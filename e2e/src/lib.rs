@@ -18,4 +18,5 @@ pub mod gap;
 pub mod ipvs;
 pub mod kubectl;
 pub mod metrics;
+pub mod promises;
 pub mod scenario;

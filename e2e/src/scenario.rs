@@ -16,7 +16,7 @@ pub type Step = (&'static str, fn(&Cluster) -> Result<()>);
 /// status. Arguments are those of every Rust test: a filter, `--list`, `--exact`.
 ///
 /// Before each step the cluster is put back: machines on, cables in, servers running, the example's
-/// manifests as they are in the repository. A failed step leaves its logs in `target/lab/logs`.
+/// manifests as they are in the repository. A failed step says so at once, and leaves its logs in `target/lab/logs`.
 /// With `LVS_E2E_KEEP` set the cluster stays.
 #[must_use]
 pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[Step]) -> ExitCode {
@@ -46,6 +46,7 @@ pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[S
                     .put_back()
                     .and_then(|()| run(&cluster))
                     .map_err(|reason| {
+                        eprintln!("{step}: {reason:#}");
                         let logs = cluster.save_logs(step);
                         Failed::from(format!("{reason:#}\nlogs: {logs}"))
                     })

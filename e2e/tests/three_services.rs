@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::{Cluster, THREE_SERVICES};
 use lvs_e2e::eventually::{eventually, throughout};
 use lvs_e2e::gap::gap;
+use lvs_e2e::promises::{CAUGHT, HANDED_OVER, TAKEN_OVER};
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 use lvs_lab::serve::Protocol;
@@ -29,15 +30,6 @@ const MAIL: (&str, u16, Protocol) = ("172.28.14.228", 25, Protocol::Smtp);
 const FTP: (&str, u16, Protocol) = ("172.28.14.229", 21, Protocol::Ftp);
 const SERVICES: [(&str, u16, Protocol); 3] = [WEB, MAIL, FTP];
 const REAL_SERVERS: [&str; 3] = ["172.28.14.13", "172.28.14.14", "172.28.14.15"];
-
-/// RFC 3768, section 6.1: three adverts of one second, and the skew of priority 99, `157/256` s.
-const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3614);
-
-/// Requests that a planned move may catch before the kernel has told the other director of their connections.
-const CAUGHT: usize = 3;
-
-/// What the lab may add to an unplanned move.
-const LAB: Duration = Duration::from_millis(500);
 
 /// Checks every six seconds, three repetitions three seconds apart.
 const DETECTED: Duration = Duration::from_secs(16);
@@ -240,7 +232,7 @@ fn failover(cluster: &Cluster) -> Result<()> {
             report.failed()
         );
         ensure!(
-            lost <= ACTIVE_DOWN_INTERVAL + LAB,
+            lost <= TAKEN_OVER,
             "{service:?}: a gap of {lost:?}:\n{report}"
         );
         let failback = report.since(back);
@@ -249,7 +241,7 @@ fn failover(cluster: &Cluster) -> Result<()> {
             "{service:?}: the failback failed requests:\n{failback}"
         );
         ensure!(
-            gap(&failback)? < Duration::from_millis(200),
+            gap(&failback)? < HANDED_OVER,
             "{service:?}: the failback left a gap:\n{failback}"
         );
     }

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use lvs_e2e::cluster::{Cluster, repository};
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::gap::gap;
+use lvs_e2e::promises::{HANDED_OVER, ROOM};
 use lvs_lab::Running;
 
 use super::{FIRST, SECOND, traffic};
@@ -15,14 +16,8 @@ const VIP: &str = "192.168.2.100";
 const SERVICE: &str = "TCP 192.168.2.100:80";
 const REAL_SERVERS: [&str; 3] = ["web-1", "web-2", "web-3"];
 
-/// keepalived says goodbye; the agent waits for the skew time of priority 100, 0.61 s.
-const HAND_OVER: Duration = Duration::from_millis(1500);
-
-/// A node of the lab has one CPU, which is busy while it starts the container of an agent.
-const STARTING: Duration = Duration::from_secs(1);
-
-/// Between two agents nobody waits.
-const RETURN: Duration = Duration::from_millis(500);
+/// keepalived says goodbye; the agent waits for the skew time of priority 100.
+const FROM_KEEPALIVED: Duration = Duration::from_millis(610).saturating_add(ROOM);
 
 pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
     let ((first, _), (second, _)) = (FIRST, SECOND);
@@ -74,7 +69,7 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
         lost.as_millis(),
         report.failed()
     );
-    ensure!(lost <= STARTING, "a gap of {lost:?}:\n{report}");
+    ensure!(lost <= ROOM, "a gap of {lost:?}:\n{report}");
     // What the script has set up stays where it is, all the time.
     for (server, changes) in REAL_SERVERS.iter().zip(changes) {
         let text = changes.stop()?.stdout;
@@ -87,7 +82,7 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
     super::answered(&requests)?;
     let lost = gap(&requests.stop()?)?;
     println!("from keepalived to the agent: {} ms", lost.as_millis());
-    ensure!(lost <= HAND_OVER, "a gap of {lost:?}");
+    ensure!(lost <= FROM_KEEPALIVED, "a gap of {lost:?}");
 
     let requests = traffic(cluster, "client-1", VIP)?;
     apply(cluster, "2-both.yaml")?;
@@ -95,7 +90,7 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
     super::answered(&requests)?;
     let lost = gap(&requests.stop()?)?;
     println!("back to the preferred director: {} ms", lost.as_millis());
-    ensure!(lost <= RETURN, "a gap of {lost:?}");
+    ensure!(lost <= HANDED_OVER, "a gap of {lost:?}");
     Ok(())
 }
 

@@ -41,7 +41,7 @@ fn thresholds(cluster: &Cluster, server: &str) -> Result<()> {
         for server in ["web-1", "web-2"] {
             cluster.kubectl.patch("realserver", server, &limits)?;
         }
-        eventually("thresholds", Duration::from_secs(5), || {
+        eventually("thresholds", Duration::from_secs(20), || {
             let text = cluster.on(PREFERRED, &["ipvsadm", "-Ln", "--thresholds"])?;
             let figures = lvs_e2e::ipvs::figures(&text);
             let figures = figures.get(&(ECHO.to_owned(), Some(server.to_owned())));

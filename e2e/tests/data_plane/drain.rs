@@ -128,7 +128,7 @@ fn with_service(cluster: &Cluster, step: impl FnOnce(&Cluster) -> Result<()>) ->
     let timeouts = json!({"tcpSeconds": 900, "tcpFinSeconds": 2, "udpSeconds": 300});
     let patch = json!({"spec": {"timeouts": timeouts}});
     cluster.kubectl.patch("directorpair", "edge", &patch)?;
-    eventually("the timeouts", Duration::from_secs(5), || {
+    eventually("the timeouts", Duration::from_secs(20), || {
         let shown = cluster.on(PREFERRED, &["ipvsadm", "-L", "--timeout"])?;
         ensure!(shown.contains("900 2 300"), "{shown}");
         Ok(())

@@ -93,7 +93,7 @@ fn timeouts(cluster: &Cluster) -> Result<()> {
     let patch = json!({"spec": {"timeouts": spec}});
     cluster.kubectl.patch("directorpair", "edge", &patch)?;
     for director in ["lb-1", "lb-2"] {
-        eventually("the declared timeouts", Duration::from_secs(5), || {
+        eventually("the declared timeouts", Duration::from_secs(20), || {
             let shown = cluster.on(director, &["ipvsadm", "-L", "--timeout"])?;
             ensure!(
                 shown.trim() == "Timeout (tcp tcpfin udp): 1234 56 78",
@@ -130,7 +130,7 @@ fn daemons(cluster: &Cluster) -> Result<()> {
 fn thresholds(cluster: &Cluster) -> Result<()> {
     let limits = json!({"spec": {"connectionLimits": {"upper": 900, "lower": 700}}});
     cluster.kubectl.patch("realserver", "web-1", &limits)?;
-    eventually("the declared limits", Duration::from_secs(5), || {
+    eventually("the declared limits", Duration::from_secs(20), || {
         let shown = listing(cluster, &["--thresholds"])?;
         let of = |address: &str| {
             let key = (PLAIN.to_owned(), Some(format!("{address}:80")));
@@ -269,7 +269,7 @@ pub(crate) fn works_beside(cluster: &Cluster) -> Result<()> {
     // Our own changes leave it alone.
     let weight = json!({"spec": {"weight": 4}});
     cluster.kubectl.patch("realserver", "web-2", &weight)?;
-    cluster.wait_tables("weight 4", Duration::from_secs(5), |table| {
+    cluster.wait_tables("weight 4", Duration::from_secs(20), |table| {
         let weight = lvs_e2e::ipvs::weight(table, PLAIN, "192.168.159.121:80");
         ensure!(weight == Some(4), "{weight:?}");
         Ok(())
@@ -288,7 +288,7 @@ pub(crate) fn works_beside(cluster: &Cluster) -> Result<()> {
     let saved =
         sh("ipvsadm -Sn > /run/saved && ipvsadm -C && ipvsadm -R < /run/saved; cat /run/saved")?;
     ensure!(saved.contains("192.168.159.240:443"), "{saved}");
-    eventually("the table is whole", Duration::from_secs(5), || {
+    eventually("the table is whole", Duration::from_secs(20), || {
         let now = sh("ipvsadm -Sn | grep -v 192.168.159.240")?;
         ensure!(sorted(&now) == sorted(&ours), "it is\n{now}and was\n{ours}");
         ensure!(
@@ -310,7 +310,7 @@ pub(crate) fn works_beside(cluster: &Cluster) -> Result<()> {
     // The kernel adds its counters up every two seconds.
     eventually(
         "the connections are counted",
-        Duration::from_secs(6),
+        Duration::from_secs(20),
         || {
             let now = connections()?;
             ensure!(now >= before + 20, "{before} before, {now} now");

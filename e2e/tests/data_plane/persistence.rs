@@ -23,7 +23,7 @@ pub(crate) fn per_port(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
     for port in [80, 443] {
         let service = format!("TCP {VIP}:{port}");
-        cluster.wait_tables("persistence per port", Duration::from_secs(5), |table| {
+        cluster.wait_tables("persistence per port", Duration::from_secs(20), |table| {
             let service = table.get(&service).context("the service is gone")?;
             ensure!(service.options == "rr persistent 300", "{service:?}");
             Ok(())
@@ -52,7 +52,7 @@ pub(crate) fn per_port(cluster: &Cluster) -> Result<()> {
     // The other director has the templates, so that a failover keeps the client where it is.
     eventually(
         "templates on the other director",
-        Duration::from_secs(5),
+        Duration::from_secs(20),
         || {
             let connections = cluster.on(OTHER, &["ipvsadm", "-Lnc"])?;
             let templates = connections
@@ -126,7 +126,7 @@ fn one_client_one_server(cluster: &Cluster) -> Result<()> {
         .kubectl
         .patch("virtualservice", "web", &persistence)?;
     cluster.wait_ready(30)?;
-    cluster.wait_tables("a service by mark", Duration::from_secs(5), |table| {
+    cluster.wait_tables("a service by mark", Duration::from_secs(20), |table| {
         let service = table.get("FWM 99").context("there is none")?;
         ensure!(
             service.options == format!("rr persistent {SECONDS}"),

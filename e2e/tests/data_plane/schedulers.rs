@@ -150,7 +150,7 @@ fn select(cluster: &Cluster, service: &str, name: &str, flags: &[&str]) -> Resul
 }
 
 fn wait_shown(cluster: &Cluster, shown: &str) -> Result<()> {
-    cluster.wait_tables(shown, Duration::from_secs(5), |table| {
+    cluster.wait_tables(shown, Duration::from_secs(20), |table| {
         for service in [PLAIN, ECHO] {
             let found = table.get(service).context("the service is gone")?;
             ensure!(found.options == shown, "{service}: {}", found.options);
@@ -167,7 +167,7 @@ fn use_scheduler(cluster: &Cluster, name: &str, weights: [u32; 2]) -> Result<()>
         cluster.kubectl.patch("realserver", node, &patch)?;
     }
     let what = format!("{name} with {weights:?}");
-    cluster.wait_tables(&what, Duration::from_secs(5), |table| {
+    cluster.wait_tables(&what, Duration::from_secs(20), |table| {
         let service = table.get(PLAIN).context("the service is gone")?;
         ensure!(service.options == name, "{service:?}");
         for ((_, address), weight) in SERVERS.iter().zip(weights) {

@@ -5,11 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::promises::CARRIED_OUT;
 
 use super::{PREFERRED, SERVICE, VIP};
-
-/// The promise is one second; a look at a node takes some of it, on a busy machine.
-const REPAIRED: Duration = Duration::from_millis(1500);
 
 pub(crate) fn repaired(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(PREFERRED, VIP, Duration::from_secs(30))?;
@@ -32,7 +30,7 @@ fn table_cleared(cluster: &Cluster) -> Result<()> {
         })
     };
     cluster.on(PREFERRED, &["ipvsadm", "-C"])?;
-    eventually("the cleared table is whole again", REPAIRED, || {
+    eventually("the cleared table is whole again", CARRIED_OUT, || {
         let now = cluster.table(PREFERRED)?;
         ensure!(servers(&now) == servers(&before), "it is {now:?}");
         Ok(())
@@ -53,7 +51,7 @@ fn vip_deleted(cluster: &Cluster) -> Result<()> {
             &interface,
         ],
     )?;
-    eventually("the deleted VIP is back", REPAIRED, || {
+    eventually("the deleted VIP is back", CARRIED_OUT, || {
         ensure!(cluster.has_address(PREFERRED, VIP)?, "it is not");
         Ok(())
     })?;
@@ -65,7 +63,7 @@ fn loopback_vip_deleted(cluster: &Cluster) -> Result<()> {
         "web-1",
         &["ip", "address", "del", &format!("{VIP}/32"), "dev", "lo"],
     )?;
-    eventually("the deleted loopback VIP is back", REPAIRED, || {
+    eventually("the deleted loopback VIP is back", CARRIED_OUT, || {
         ensure!(cluster.has_address("web-1", VIP)?, "it is not");
         Ok(())
     })?;
@@ -80,7 +78,7 @@ fn arp_ignore_changed(cluster: &Cluster) -> Result<()> {
         "{path} is not 1 to begin with"
     );
     cluster.on("web-1", &["sh", "-c", &format!("echo 0 > {path}")])?;
-    eventually("arp_ignore is 1 again", REPAIRED, || {
+    eventually("arp_ignore is 1 again", CARRIED_OUT, || {
         let value = cluster.on("web-1", &["cat", &path])?;
         ensure!(value.trim() == "1", "it is {value}");
         Ok(())
@@ -92,7 +90,7 @@ fn arp_ignore_changed(cluster: &Cluster) -> Result<()> {
 fn foreign_things_stay(cluster: &Cluster) -> Result<()> {
     super::release::add_foreign_things(cluster)?;
     cluster.on(PREFERRED, &["ipvsadm", "-D", "-t", "192.168.1.222:80"])?;
-    eventually("the deleted service is back", REPAIRED, || {
+    eventually("the deleted service is back", CARRIED_OUT, || {
         ensure!(cluster.table(PREFERRED)?.contains_key(SERVICE), "it is not");
         Ok(())
     })?;

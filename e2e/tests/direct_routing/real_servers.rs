@@ -7,15 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::weight;
+use lvs_e2e::promises::{CARRIED_OUT, OUT};
 use lvs_lab::traffic::{Load, RunningTraffic, Traffic};
 
 use super::{PREFERRED, SERVICE, VIP};
-
-/// Time until a real server that does not answer is out, with the default settings.
-const DETECTED: Duration = Duration::from_secs(6);
-
-/// What a noisy machine may add: the checks alone may take half a second less than that.
-const NOISE: Duration = Duration::from_secs(1);
 
 /// The HTTP service of the example.
 pub(crate) fn target() -> Result<SocketAddr> {
@@ -95,7 +90,7 @@ pub(crate) fn patched_weight(cluster: &Cluster) -> Result<()> {
     };
     patch(5)?;
     // From the moment that the API has the change.
-    let took = wait_weight(cluster, 5, Duration::from_secs(1))?;
+    let took = wait_weight(cluster, 5, CARRIED_OUT)?;
     println!("weight in the kernel {} ms after kubectl", took.as_millis());
     let after = cluster.operations(PREFERRED)?;
     let new = after
@@ -116,7 +111,7 @@ pub(crate) fn dead_and_back(cluster: &Cluster) -> Result<()> {
     let traffic = traffic(cluster)?;
     cluster.stop_server("web-1", 80)?;
     let died = Instant::now();
-    wait_weight(cluster, 0, DETECTED)?;
+    wait_weight(cluster, 0, OUT)?;
     let out = Instant::now();
     traffic.wait_until(Duration::from_secs(10), |report| {
         report.since(out).requests.len() >= 200
@@ -134,7 +129,7 @@ pub(crate) fn dead_and_back(cluster: &Cluster) -> Result<()> {
     })?;
     cluster.wait_ready(15)?;
     let report = traffic.stop()?;
-    let late = report.since(died + DETECTED);
+    let late = report.since(died + OUT);
     ensure!(
         late.failed() == 0,
         "requests failed after the detection time:\n{late}"
@@ -155,10 +150,10 @@ pub(crate) fn silent(cluster: &Cluster) -> Result<()> {
         report
             .requests
             .iter()
-            .any(|request| request.started >= cut + DETECTED + Duration::from_secs(3))
+            .any(|request| request.started >= cut + OUT + Duration::from_secs(2))
     });
     cluster.node("web-2")?.restore_cable()?;
-    let late = report?.since(cut + DETECTED + NOISE);
+    let late = report?.since(cut + OUT);
     ensure!(
         late.failed() == 0,
         "requests failed after the detection time:\n{late}"

@@ -6,11 +6,11 @@ use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::connections;
 use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::gap::gap;
+use lvs_e2e::promises::{HANDED_OVER, TAKEN_OVER};
 use lvs_lab::traffic::{OpenConnections, RunningTraffic};
 
-use lvs_e2e::gap::gap;
-
-use super::failover::{ACTIVE_DOWN_INTERVAL, stays};
+use super::failover::stays;
 use super::real_servers::traffic;
 use super::{OTHER, PREFERRED, VIP};
 
@@ -56,10 +56,7 @@ pub(crate) fn agent_killed(cluster: &Cluster) -> Result<()> {
     ensure!(report.failed() == 0, "requests failed:\n{report}");
     let longest = gap(&report)?;
     println!("agent killed: longest gap {} ms", longest.as_millis());
-    ensure!(
-        longest < Duration::from_millis(200),
-        "forwarding stopped for {longest:?}"
-    );
+    ensure!(longest < HANDED_OVER, "forwarding stopped for {longest:?}");
     close(cluster, connections)
 }
 
@@ -115,10 +112,7 @@ fn home_again(
         longest.as_millis(),
         report.failed()
     );
-    ensure!(
-        longest <= ACTIVE_DOWN_INTERVAL + Duration::from_millis(500),
-        "a gap of {longest:?}:\n{report}"
-    );
+    ensure!(longest <= TAKEN_OVER, "a gap of {longest:?}:\n{report}");
     close(cluster, connections)
 }
 

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::promises::{CARRIED_OUT, OUT, TAKEN_OVER};
 
-use super::failover::{ACTIVE_DOWN_INTERVAL, stays};
+use super::failover::stays;
 use super::real_servers::{traffic, wait_weight};
 use super::{OTHER, PREFERRED, SERVICE, VIP};
 
@@ -18,7 +19,7 @@ pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
     // Checks.
     cluster.stop_server("web-1", 80)?;
     let died = Instant::now();
-    wait_weight(cluster, 0, Duration::from_secs(6))?;
+    wait_weight(cluster, 0, OUT)?;
     cluster.start_server("web-1", 80)?;
 
     // A restart from disk, of the director that is Backup.
@@ -36,14 +37,10 @@ pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
 
     // Drift repair.
     cluster.on(OTHER, &["ipvsadm", "-D", "-t", "192.168.1.222:80"])?;
-    eventually(
-        "the deleted service is back",
-        Duration::from_millis(1500),
-        || {
-            ensure!(cluster.table(OTHER)?.contains_key(SERVICE), "it is not");
-            Ok(())
-        },
-    )?;
+    eventually("the deleted service is back", CARRIED_OUT, || {
+        ensure!(cluster.table(OTHER)?.contains_key(SERVICE), "it is not");
+        Ok(())
+    })?;
 
     // Failover.
     cluster.node(PREFERRED)?.power_off()?;
@@ -51,12 +48,12 @@ pub(crate) fn everything_goes_on(cluster: &Cluster) -> Result<()> {
     cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
     stays(cluster, OTHER)?;
     let report = traffic.stop()?;
-    let late = report.since(lost + ACTIVE_DOWN_INTERVAL + Duration::from_millis(500));
+    let late = report.since(lost + TAKEN_OVER);
     ensure!(
         late.failed() == 0 && !late.requests.is_empty(),
         "nobody serves after the takeover:\n{late}"
     );
-    let meantime = report.since(died + Duration::from_secs(6));
+    let meantime = report.since(died + OUT);
     println!("without the API: {meantime}");
     Ok(())
 }

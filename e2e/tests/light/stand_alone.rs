@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::repository;
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::{self, weight};
+use lvs_e2e::promises::{CARRIED_OUT, TAKEN_OVER};
 
 use crate::tunnels;
 
@@ -24,9 +25,6 @@ pub(crate) const HOSTS: [&str; 5] = [
 
 pub(crate) const VIP: &str = "192.168.1.222";
 const SERVICE: &str = "TCP 192.168.1.222:80";
-
-/// RFC 9568, section 6.1, for the director of priority 100.
-const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
 
 /// What a step does with the running load balancer.
 type Step = fn(&mut Rack) -> Result<()>;
@@ -184,25 +182,21 @@ impl Drop for Rack {
 fn follows_its_plan(rack: &mut Rack) -> Result<()> {
     for director in ["lb-1", "lb-2"] {
         rack.write_plan(director, &plan(director, 3))?;
-        eventually(
-            "the new weight is in the kernel",
-            Duration::from_secs(1),
-            || {
-                let table = table(director)?;
-                ensure!(
-                    weight(&table, SERVICE, "192.168.1.130:80") == Some(3),
-                    "{table:?}"
-                );
-                Ok(())
-            },
-        )?;
+        eventually("the new weight is in the kernel", CARRIED_OUT, || {
+            let table = table(director)?;
+            ensure!(
+                weight(&table, SERVICE, "192.168.1.130:80") == Some(3),
+                "{table:?}"
+            );
+            Ok(())
+        })?;
     }
     // A file that is not a plan changes nothing.
     rack.write_plan("lb-1", "kind: NodePlan\nspec: nonsense\n")?;
     rack.write_plan("lb-1", &plan("lb-1", 5))?;
     eventually(
         "the plan after the wrong one is carried out",
-        Duration::from_secs(1),
+        CARRIED_OUT,
         || {
             let table = table("lb-1")?;
             ensure!(
@@ -219,9 +213,8 @@ fn follows_its_plan(rack: &mut Rack) -> Result<()> {
 }
 
 fn repairs(_: &mut Rack) -> Result<()> {
-    let repaired = Duration::from_secs(1);
     run_on("lb-1", &["ipvsadm", "-C"])?;
-    eventually("the cleared table is whole", repaired, || {
+    eventually("the cleared table is whole", CARRIED_OUT, || {
         let table = table("lb-1")?;
         ensure!(
             weight(&table, SERVICE, "192.168.1.131:80") == Some(1),
@@ -233,7 +226,7 @@ fn repairs(_: &mut Rack) -> Result<()> {
         "lb-1",
         &["ip", "address", "del", "192.168.1.222/32", "dev", "eth0"],
     )?;
-    eventually("the VIP is back", repaired, || {
+    eventually("the VIP is back", CARRIED_OUT, || {
         ensure!(has_vip("lb-1")?, "it is not");
         Ok(())
     })?;
@@ -245,7 +238,7 @@ fn repairs(_: &mut Rack) -> Result<()> {
         "web-1",
         &["sysctl", "-qw", "net.ipv4.conf.eth0.arp_ignore=0"],
     )?;
-    eventually("the real server is as it was", repaired, || {
+    eventually("the real server is as it was", CARRIED_OUT, || {
         ensure!(has_vip("web-1")?, "no VIP on lo");
         let value = run_on("web-1", &["sysctl", "-n", "net.ipv4.conf.eth0.arp_ignore"])?;
         ensure!(value.trim() == "1", "arp_ignore is {value}");
@@ -257,18 +250,15 @@ fn repairs(_: &mut Rack) -> Result<()> {
 fn fails_over(rack: &mut Rack) -> Result<()> {
     let killed = Instant::now();
     rack.kill_agent("lb-1")?;
-    eventually("lb-2 has the VIP", Duration::from_secs(6), || {
+    eventually("lb-2 has the VIP", Duration::from_secs(10), || {
         ensure!(has_vip("lb-2")?, "it has not");
         Ok(())
     })?;
     let took = killed.elapsed();
     println!("takeover {} ms after the kill", took.as_millis());
-    ensure!(
-        took <= ACTIVE_DOWN_INTERVAL + Duration::from_millis(500),
-        "it took {took:?}"
-    );
+    ensure!(took <= TAKEN_OVER, "it took {took:?}");
     // Nobody refreshes the dead agent's VIP: it ends by itself.
-    eventually("lb-1 has lost the VIP", Duration::from_secs(6), || {
+    eventually("lb-1 has lost the VIP", Duration::from_secs(10), || {
         ensure!(!has_vip("lb-1")?, "it has it still");
         Ok(())
     })?;

@@ -7,30 +7,18 @@ use lvs_e2e::cluster::Cluster;
 use lvs_e2e::connections;
 use lvs_e2e::eventually::throughout;
 use lvs_e2e::gap::gap;
+use lvs_e2e::promises::{CAUGHT, HANDED_OVER, TAKEN_OVER};
 use lvs_lab::traffic::{RunningTraffic, Traffic};
 use serde_json::json;
 
 use super::split::target;
 use super::{GATEWAY, OTHER, PREFERRED, VIP};
 
-/// What a planned move may cost: two addresses change hands, and answers need both.
-const PLANNED: Duration = Duration::from_millis(300);
-
-/// Requests that two planned moves may catch at 100 a second: of connections that the kernel has not told the
-/// other director yet, and between the moves of the two addresses, both of which an answer needs.
-const CAUGHT: usize = 10;
-
 /// Connections in a hundred that may break when the director returns.
 const LOST_PERCENT: usize = 5;
 
 /// How long a director may take to be Active again: it waits until it has been told of the connections.
 pub(super) const RETURN: Duration = Duration::from_secs(90);
-
-/// RFC 9568, section 6.1: three adverts of one second, and the skew of priority 100, `156/256` s.
-const ACTIVE_DOWN_INTERVAL: Duration = Duration::from_millis(3610);
-
-/// What the lab may add to an unplanned move.
-const LAB: Duration = Duration::from_millis(500);
 
 pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
     both_on(cluster, PREFERRED, RETURN)?;
@@ -50,7 +38,7 @@ pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
         report.failed()
     );
     ensure!(report.failed() <= CAUGHT, "requests failed:\n{report}");
-    ensure!(lost < PLANNED, "a gap of {lost:?}:\n{report}");
+    ensure!(lost < HANDED_OVER, "a gap of {lost:?}:\n{report}");
     let wait = connections::close_whole(open)?;
     println!("50 connections stayed open, longest wait {wait:?}");
     Ok(())
@@ -71,10 +59,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
         lost.as_millis(),
         report.failed()
     );
-    ensure!(
-        lost <= ACTIVE_DOWN_INTERVAL + LAB,
-        "a gap of {lost:?}:\n{report}"
-    );
+    ensure!(lost <= TAKEN_OVER, "a gap of {lost:?}:\n{report}");
     director.power_on()?;
     director.wait_ready()?;
     both_on(cluster, PREFERRED, RETURN)?;

@@ -34,7 +34,7 @@ pub(crate) fn evenly(cluster: &Cluster) -> Result<()> {
     split(&report, [500, 500])?;
     let answered = report.per_server();
     // The kernel adds its counters up every two seconds.
-    let (sum, _) = eventually("the counters agree", Duration::from_secs(6), || {
+    let (sum, _) = eventually("the counters agree", Duration::from_secs(20), || {
         counted(&before, &statistics(cluster)?, &answered)
     })?;
     println!("{REQUESTS} requests: {answered:?}, counters {sum:?}");
@@ -92,7 +92,7 @@ pub(crate) fn by_weight(cluster: &Cluster) -> Result<()> {
     }
     let three = json!({"spec": {"weight": 3}});
     cluster.kubectl.patch("realserver", "web-2", &three)?;
-    cluster.wait_tables("wrr with weights 1:3", Duration::from_secs(5), |table| {
+    cluster.wait_tables("wrr with weights 1:3", Duration::from_secs(20), |table| {
         let service = table.get(SERVICE).context("the service is gone")?;
         ensure!(service.options == "wrr", "{service:?}");
         let weights = SERVERS.map(|(_, server)| weight(table, SERVICE, server));
