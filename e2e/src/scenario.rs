@@ -16,7 +16,9 @@ pub type Step = (&'static str, fn(&Cluster) -> Result<()>);
 /// status. Arguments are those of every Rust test: a filter, `--list`, `--exact`.
 ///
 /// Before each step the cluster is put back: machines on, cables in, servers running, the example's
-/// manifests as they are in the repository. A failed step says so at once, and leaves its logs in `target/lab/logs`.
+/// manifests as they are in the repository. A failed step says so at once, leaves its logs in
+/// `target/lab/logs`, and is run once more: whoever else uses the machine can make a step late. Only
+/// one that fails twice fails the run.
 /// With `LVS_E2E_KEEP` set the cluster stays.
 #[must_use]
 pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[Step]) -> ExitCode {
@@ -42,14 +44,12 @@ pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[S
         .map(|&(step, run)| {
             let cluster = Arc::clone(&cluster);
             Trial::test(step, move || {
-                cluster
-                    .put_back()
-                    .and_then(|()| run(&cluster))
-                    .map_err(|reason| {
-                        eprintln!("{step}: {reason:#}");
-                        let logs = cluster.save_logs(step);
-                        Failed::from(format!("{reason:#}\nlogs: {logs}"))
-                    })
+                let Err(first) = attempt(&cluster, step, run) else {
+                    return Ok(());
+                };
+                println!("failed, and is run once more: {first}");
+                attempt(&cluster, &format!("{step}-again"), run)
+                    .map_err(|second| format!("{first}\nthe second time: {second}").into())
             })
         })
         .collect();
@@ -61,4 +61,13 @@ pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[S
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// Puts the cluster back and runs a step, whose logs get this name if it fails.
+///
+/// # Errors
+/// What failed, and where the logs are.
+fn attempt(cluster: &Cluster, logs: &str, run: fn(&Cluster) -> Result<()>) -> Result<(), String> {
+    let done = cluster.put_back().and_then(|()| run(cluster));
+    done.map_err(|reason| format!("{reason:#}\nlogs: {}", cluster.save_logs(logs)))
 }
