@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::{Cluster, THREE_SERVICES, repository};
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::keepalived;
 use lvs_lab::{Running, Topology};
 
 const DIRECTOR: &str = "lb-1";
@@ -49,7 +50,7 @@ fn measure(cluster: &Cluster) -> Result<String> {
     cluster
         .kubectl
         .wait("delete", &["nodeplans", "--all"], 60)?;
-    let running = keepalived(cluster)?;
+    let running = rivals(cluster)?;
     for vip in VIPS {
         cluster.wait_holder(DIRECTOR, vip, Duration::from_secs(30))?;
     }
@@ -150,7 +151,7 @@ impl Usage {
 }
 
 /// keepalived on both directors.
-fn keepalived(cluster: &Cluster) -> Result<Vec<Running>> {
+fn rivals(cluster: &Cluster) -> Result<Vec<Running>> {
     let mut running = Vec::new();
     for (director, priority) in [("lb-1", 100), ("lb-2", 99)] {
         let interface = eventually("the interface", Duration::from_secs(5), || {
@@ -163,20 +164,8 @@ fn keepalived(cluster: &Cluster) -> Result<Vec<Running>> {
             words.next().map(str::to_owned).context("no route")
         })?
         .0;
-        let write = format!(
-            "cat > /run/keepalived.conf <<'END'\n{}\nEND",
-            configuration(&interface, priority)
-        );
-        cluster.on(director, &["sh", "-c", &write])?;
-        running.push(cluster.node(director)?.spawn(&[
-            "keepalived",
-            "--dont-fork",
-            "--log-console",
-            "--use-file=/run/keepalived.conf",
-            "--pid=/run/keepalived.pid",
-            "--vrrp_pid=/run/keepalived-vrrp.pid",
-            "--checkers_pid=/run/keepalived-checkers.pid",
-        ])?);
+        let configuration = configuration(&interface, priority);
+        running.push(keepalived::start(cluster, director, &configuration)?);
     }
     Ok(running)
 }

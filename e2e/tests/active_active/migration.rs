@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use lvs_e2e::cluster::{Cluster, repository};
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::gap::gap;
+use lvs_e2e::keepalived;
 use lvs_e2e::promises::{HANDED_OVER, ROOM};
 use lvs_lab::Running;
 
@@ -38,8 +39,8 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
         );
         cluster.on(server, &["sh", "-c", &script])?;
     }
-    let _first_keepalived = keepalived(cluster, first)?;
-    let _second_keepalived = keepalived(cluster, second)?;
+    let _first_keepalived = start_keepalived(cluster, first)?;
+    let _second_keepalived = start_keepalived(cluster, second)?;
     cluster.wait_holder(first, VIP, Duration::from_secs(30))?;
     let changes = REAL_SERVERS
         .map(|server| cluster.node(server)?.spawn(&["ip", "monitor", "address"]))
@@ -47,7 +48,7 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
         .collect::<Result<Vec<_>>>()?;
     let requests = traffic(cluster, "client-1", VIP)?;
 
-    stop_keepalived(cluster, second)?;
+    keepalived::stop(cluster, second)?;
     apply(cluster, "1-standby.yaml")?;
     for object in ["directorpair/edge", "virtualservice/web"] {
         cluster
@@ -77,7 +78,7 @@ pub(crate) fn one_director_at_a_time(cluster: &Cluster) -> Result<()> {
     }
 
     let requests = traffic(cluster, "client-1", VIP)?;
-    stop_keepalived(cluster, first)?;
+    keepalived::stop(cluster, first)?;
     cluster.wait_holder(second, VIP, Duration::from_secs(10))?;
     super::answered(&requests)?;
     let lost = gap(&requests.stop()?)?;
@@ -108,23 +109,7 @@ fn apply(cluster: &Cluster, file: &str) -> Result<()> {
     Ok(())
 }
 
-fn keepalived(cluster: &Cluster, director: &str) -> Result<Running> {
+fn start_keepalived(cluster: &Cluster, director: &str) -> Result<Running> {
     let text = fs::read_to_string(example(&format!("keepalived-{director}.conf")))?;
-    let write = format!("cat >/run/keepalived.conf <<'END'\n{text}\nEND");
-    cluster.on(director, &["sh", "-c", &write])?;
-    cluster.node(director)?.spawn(&[
-        "keepalived",
-        "--dont-fork",
-        "--log-console",
-        "--use-file=/run/keepalived.conf",
-        "--pid=/run/keepalived.pid",
-        "--vrrp_pid=/run/keepalived-vrrp.pid",
-        "--checkers_pid=/run/keepalived-checkers.pid",
-    ])
-}
-
-/// As `systemctl stop keepalived` does it.
-fn stop_keepalived(cluster: &Cluster, director: &str) -> Result<()> {
-    let script = "pid=$(cat /run/keepalived.pid) && kill $pid && while kill -0 $pid 2>/dev/null; do sleep 0.05; done";
-    cluster.on(director, &["sh", "-c", script]).map(drop)
+    keepalived::start(cluster, director, &text)
 }

@@ -670,18 +670,7 @@ impl Pair {
             self.virtual_router_id(),
             f64::from(keepalived_interval_ms) / 1000.0,
         );
-        let path = |name: &str| self.directory.join(name).to_string_lossy().into_owned();
-        fs::write(path("keepalived.conf"), configuration)?;
-        Ok(vec![
-            "keepalived".to_owned(),
-            "--vrrp".to_owned(),
-            "--dont-fork".to_owned(),
-            "--no-syslog".to_owned(),
-            "--log-console".to_owned(),
-            format!("--use-file={}", path("keepalived.conf")),
-            format!("--pid={}", path("keepalived.pid")),
-            format!("--vrrp_pid={}", path("keepalived-vrrp.pid")),
-        ])
+        lvs_e2e::keepalived::vrrp(&self.directory, &configuration)
     }
 
     /// What both have said.

@@ -15,10 +15,10 @@ use crate::side::Side;
 const SIDES: [(Side, &str); 2] = [(Side::Agent, "#0b62c4"), (Side::Keepalived, "#d1495b")];
 
 /// Writes `docs/benchmarks/failover.md` and a plot for each interval.
-pub(crate) fn write(results: &Results) -> Result<()> {
+pub(crate) fn write(results: Results<'_>) -> Result<()> {
     let directory = repository().join("docs/benchmarks");
     fs::create_dir_all(&directory)?;
-    let mut intervals: Vec<u32> = results.done.iter().map(|done| done.interval_ms).collect();
+    let mut intervals: Vec<u32> = results.0.iter().map(|done| done.interval_ms).collect();
     intervals.sort_unstable();
     intervals.dedup();
     let mut text = String::from(INTRODUCTION);
@@ -62,7 +62,7 @@ the longest time without an answer: *power loss* (all processes and the cable go
 moment of the event: three intervals and the skew time. Nobody who keeps to the RFC can promise less.
 ";
 
-fn failovers(results: &Results, interval_ms: u32) -> Result<String> {
+fn failovers(results: Results<'_>, interval_ms: u32) -> Result<String> {
     let mut text = String::new();
     for event in Event::FAILOVERS {
         for (side, _) in SIDES {
@@ -103,7 +103,7 @@ fn bound_ms(event: Event, interval_ms: u32) -> Option<f64> {
     (event != Event::Stop).then(|| down_interval_ms(interval_ms))
 }
 
-fn panels(results: &Results, interval_ms: u32) -> Vec<Panel> {
+fn panels(results: Results<'_>, interval_ms: u32) -> Vec<Panel> {
     Event::FAILOVERS
         .into_iter()
         .map(|event| Panel {
@@ -125,7 +125,7 @@ fn panels(results: &Results, interval_ms: u32) -> Vec<Panel> {
         .collect()
 }
 
-fn many_vips(results: &Results) -> Result<String> {
+fn many_vips(results: Results<'_>) -> Result<String> {
     let mut rows = String::new();
     for (side, _) in SIDES {
         let runs: Vec<(f64, f64)> = results
@@ -164,7 +164,7 @@ fn many_vips(results: &Results) -> Result<String> {
     ))
 }
 
-fn many_instances(results: &Results) -> Result<String> {
+fn many_instances(results: Results<'_>) -> Result<String> {
     let mut rows = String::new();
     for (side, _) in SIDES {
         for outcome in results.of(1000, side, Event::Instances) {
@@ -192,7 +192,7 @@ fn many_instances(results: &Results) -> Result<String> {
     ))
 }
 
-fn soak(results: &Results) -> Result<String> {
+fn soak(results: Results<'_>) -> Result<String> {
     let mut rows = String::new();
     for (side, _) in SIDES {
         for outcome in results.of(10, side, Event::Soak) {

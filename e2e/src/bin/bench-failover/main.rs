@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum as _};
+use lvs_e2e::record::Record;
 use lvs_lab::light::Light;
 
 use crate::results::{Done, Event, Job, Results};
@@ -88,15 +89,16 @@ fn main() -> ExitCode {
 }
 
 fn outside(options: &Options) -> Result<()> {
-    let mut results = Results::open(options.fresh)?;
+    let mut record = Record::open("bench-failover.jsonl", options.fresh)?;
     if options.document {
-        return document::write(&results);
+        return document::write(Results(record.entries()));
     }
     if let Some(minutes) = options.soak {
         let job = Job::soak(&options.sides, minutes);
-        in_kernel(&job, &mut results)?;
+        in_kernel(&job, &mut record)?;
     } else {
         for interval_ms in &options.intervals {
+            let results = Results(record.entries());
             let blocks = results.missing(*interval_ms, &options.events, &options.sides, |event| {
                 event.runs(*interval_ms, options.runs)
             });
@@ -108,14 +110,14 @@ fn outside(options: &Options) -> Result<()> {
                 interval_ms: *interval_ms,
                 blocks,
             };
-            in_kernel(&job, &mut results)?;
+            in_kernel(&job, &mut record)?;
         }
     }
-    document::write(&results)
+    document::write(Results(record.entries()))
 }
 
 /// Carries a job out in a kernel of its own.
-fn in_kernel(job: &Job, results: &mut Results) -> Result<()> {
+fn in_kernel(job: &Job, record: &mut Record<Done>) -> Result<()> {
     let expected = job.expected_duration();
     println!(
         "bench-failover: {} ms between advertisements, {} runs, about {} min",
@@ -139,7 +141,7 @@ fn in_kernel(job: &Job, results: &mut Results) -> Result<()> {
             let done: Done =
                 serde_json::from_str(line).with_context(|| format!("not a result: {line:?}"))?;
             println!("{done}");
-            results.add(done)
+            record.add(done)
         })?;
     ensure!(code == 0, "the kernel's side ended with status {code}");
     Ok(())

@@ -2,14 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use lvs_e2e::cluster::repository;
 use serde::{Deserialize, Serialize};
 
 use crate::BLOCK;
@@ -212,47 +207,18 @@ impl fmt::Display for Done {
 }
 
 /// All that has been measured.
-pub(crate) struct Results {
-    path: PathBuf,
-    pub(crate) done: Vec<Done>,
-}
+#[derive(Clone, Copy)]
+pub(crate) struct Results<'a>(pub(crate) &'a [Done]);
 
-impl Results {
-    /// Reads the file; with `fresh`, begins a new one.
-    pub(crate) fn open(fresh: bool) -> Result<Self> {
-        let path = repository().join("target/lab/bench-failover.jsonl");
-        fs::create_dir_all(path.parent().context("the path has a directory")?)?;
-        let text = match fs::read_to_string(&path) {
-            Ok(text) if !fresh => text,
-            _ => {
-                fs::write(&path, "")?;
-                String::new()
-            }
-        };
-        let done = text
-            .lines()
-            .map(|line| {
-                serde_json::from_str(line).with_context(|| format!("{}: {line:?}", path.display()))
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { path, done })
-    }
-
-    pub(crate) fn add(&mut self, done: Done) -> Result<()> {
-        let mut file = File::options().append(true).open(&self.path)?;
-        writeln!(file, "{}", serde_json::to_string(&done)?)?;
-        self.done.push(done);
-        Ok(())
-    }
-
+impl<'a> Results<'a> {
     /// The runs of one kind.
     pub(crate) fn of(
-        &self,
+        self,
         interval_ms: u32,
         side: Side,
         event: Event,
-    ) -> impl Iterator<Item = &Outcome> {
-        self.done
+    ) -> impl Iterator<Item = &'a Outcome> {
+        self.0
             .iter()
             .filter(move |done| {
                 (done.interval_ms, done.side, done.event) == (interval_ms, side, event)
@@ -262,7 +228,7 @@ impl Results {
 
     /// The figure by which an event is judged, of all its runs: after a kill the take-over, since the dead program's
     /// address may go on answering; else the time without an answer.
-    pub(crate) fn sample(&self, interval_ms: u32, side: Side, event: Event) -> Sample {
+    pub(crate) fn sample(self, interval_ms: u32, side: Side, event: Event) -> Sample {
         self.of(interval_ms, side, event)
             .filter_map(|outcome| match outcome {
                 Outcome::Failover {
@@ -279,7 +245,7 @@ impl Results {
 
     /// The blocks that are still to be measured, the sides in turn.
     pub(crate) fn missing(
-        &self,
+        self,
         interval_ms: u32,
         events: &[Event],
         sides: &[Side],
@@ -339,12 +305,9 @@ mod tests {
 
     #[test]
     fn the_sides_take_turns_and_what_is_done_is_not_done_again() {
-        let results = Results {
-            path: PathBuf::new(),
-            done: vec![killed(Side::Agent); 3],
-        };
+        let done = vec![killed(Side::Agent); 3];
         let sides = [Side::Agent, Side::Keepalived];
-        let blocks: Vec<_> = results
+        let blocks: Vec<_> = Results(&done)
             .missing(100, &[Event::Kill], &sides, |_| 12)
             .into_iter()
             .map(|block| (block.side, block.runs, block.done))

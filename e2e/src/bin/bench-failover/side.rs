@@ -151,17 +151,5 @@ fn keepalived(setup: &Setup, directory: &Path) -> Result<Vec<String>> {
         }
         writeln!(text, "}}")?;
     }
-    let file = directory.join("keepalived.conf");
-    fs::write(&file, text)?;
-    let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
-    Ok(vec![
-        "keepalived".to_owned(),
-        "--vrrp".to_owned(),
-        "--dont-fork".to_owned(),
-        "--no-syslog".to_owned(),
-        "--log-console".to_owned(),
-        format!("--use-file={}", path("keepalived.conf")),
-        format!("--pid={}", path("pid")),
-        format!("--vrrp_pid={}", path("vrrp.pid")),
-    ])
+    lvs_e2e::keepalived::vrrp(directory, &text)
 }

@@ -31,7 +31,7 @@ const SERVICES_OF_A_SLICE: u32 = 64;
 const MEMBERS_OF_A_SLICE: u32 = 256;
 
 /// All that is measured beside the others; each service has a pool of its own.
-pub(crate) fn beside(size: Size) -> Result<Figures> {
+pub(crate) fn own_pools(size: Size) -> Result<Figures> {
     fs::create_dir_all("/run/bench/state")?;
     write_plan(size, size.services, None)?;
     let start = Instant::now();
@@ -60,7 +60,6 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
     fs::remove_dir_all("/run/bench/state")?;
     fs::create_dir_all("/run/bench/state")?;
     let system_calls = count_system_calls(size, &Running::command())?;
-    output("ipvsadm", &["-C"])?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
         weight_s: Some(median(weights)),
@@ -73,7 +72,7 @@ pub(crate) fn beside(size: Size) -> Result<Figures> {
 }
 
 /// A large table whose services share pools.
-pub(crate) fn alone(size: Size) -> Result<Figures> {
+pub(crate) fn shared_pools(size: Size) -> Result<Figures> {
     fs::create_dir_all("/run/bench/state")?;
     write_plan(size, SHARED_POOLS, None)?;
     let start = Instant::now();

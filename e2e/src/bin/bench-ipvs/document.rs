@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result};
 
 use crate::table::Size;
-use crate::{Figures, Outcome};
+use crate::{Beside, Figures, Outcome};
 
-pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) -> Result<String> {
-    let (_, any) = beside.first().context("a measurement")?;
+pub(crate) fn markdown(beside: &[Beside], shared_pools: &[(Size, Outcome)]) -> Result<String> {
+    let (_, any) = shared_pools.first().context("a measurement")?;
     let mut text = String::from(
         "# Programming IPVS\n\n\
-         `make bench-ipvs` makes this file. Each table has a kernel of its own; in it the sides take turns, with the\n\
-         same services (TCP, wlc, direct routing, no health checks) and, for the agent and keepalived, from a file.\n",
+         `make bench-ipvs` makes this file. Each figure's side had a fresh kernel for each table, with the same\n\
+         services (TCP, wlc, direct routing, no health checks) and, for the agent and keepalived, from a file.\n",
     );
-    for (size, outcome) in beside {
-        text.push_str(&table(*size, outcome)?);
+    for each in beside {
+        text.push_str(&table(each)?);
     }
     text.push_str(
         "\nA node of the lab is a user-mode Linux kernel with one CPU, where a system call costs about fifty\n\
@@ -23,9 +23,6 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
          \"One weight\" begins when the new file is in place (the agent), when SIGHUP is sent (keepalived), or when the\n\
          program starts (ipvsadm). The agent's own part of it goes from the receipt of the plan to the end of the\n\
          pass of its loop that carries it out; the rest is reading the file and waiting for the CPU.\n\
-         \"From empty\" at 100,000 destinations says little of the agent and keepalived: what is seen from outside is\n\
-         noticed by reading the whole table again and again, which takes longer than to program as many destinations\n\
-         from shared pools, below. `ipvsadm -R` is timed by its end.\n\
          \"Read and compare\" is what the agent does when somebody else has changed the table: it reads the\n\
          kernel's whole table and compares it with the plan. `ipvsadm -Sn` reads and prints it.\n\n\
          ## Large tables\n\n\
@@ -36,7 +33,7 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
          | services × servers | resident memory, MiB | from empty, s | one weight, own part of it, s | pass without change, s | read and compare, s |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
-    for (size, outcome) in alone {
+    for (size, outcome) in shared_pools {
         let Figures {
             from_empty_s,
             weight_own_s,
@@ -44,7 +41,7 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
             dump_s,
             resident_mib,
             ..
-        } = outcome.agent;
+        } = outcome.figures;
         writeln!(
             text,
             "| {size} | {:.1} | {:.1} | {:.2} | {:.3} | {:.2} |",
@@ -63,7 +60,13 @@ pub(crate) fn markdown(beside: &[(Size, Outcome)], alone: &[(Size, Outcome)]) ->
     Ok(text)
 }
 
-fn table(size: Size, outcome: &Outcome) -> Result<String> {
+fn table(beside: &Beside) -> Result<String> {
+    let Beside {
+        size,
+        agent,
+        keepalived,
+        ipvsadm,
+    } = beside;
     let text_or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
     let milliseconds =
         |figure: Option<f64>| text_or_dash(figure.map(|s| format!("{:.1}", s * 1000.0)));
@@ -73,9 +76,9 @@ fn table(size: Size, outcome: &Outcome) -> Result<String> {
          | --- | --- | --- | --- | --- | --- | --- |\n"
     );
     let sides = [
-        ("lvs-node-agent", &outcome.agent),
-        ("keepalived", &outcome.keepalived),
-        ("ipvsadm", &outcome.ipvsadm),
+        ("lvs-node-agent", agent),
+        ("keepalived", keepalived),
+        ("ipvsadm", ipvsadm),
     ];
     for (name, figures) in sides {
         writeln!(
@@ -103,12 +106,12 @@ fn table(size: Size, outcome: &Outcome) -> Result<String> {
         writeln!(
             text,
             "| {name} ÷ agent | {} | {} | {} | {} | {} | {} |",
-            ratio(rival.from_empty_s, outcome.agent.from_empty_s),
-            ratio(rival.weight_s, outcome.agent.weight_s),
-            ratio(rival.weight_s, outcome.agent.weight_own_s),
-            ratio(rival.dump_s, outcome.agent.dump_s),
-            ratio(count(rival), count(&outcome.agent)),
-            ratio(rival.resident_mib, outcome.agent.resident_mib),
+            ratio(rival.from_empty_s, agent.from_empty_s),
+            ratio(rival.weight_s, agent.weight_s),
+            ratio(rival.weight_s, agent.weight_own_s),
+            ratio(rival.dump_s, agent.dump_s),
+            ratio(count(rival), count(agent)),
+            ratio(rival.resident_mib, agent.resident_mib),
         )?;
     }
     Ok(text)

@@ -1,7 +1,8 @@
 //! `make bench-ipvs`: how long the agent takes to program IPVS, beside keepalived and ipvsadm in the same kernel, and
 //! what large tables cost. Writes `docs/benchmarks/ipvs.md`.
 //!
-//! Each measurement has a kernel of its own (the lab's light lane), in which this program runs again.
+//! Each measurement has a kernel of its own (the lab's light lane), in which this program runs again: what one side has
+//! deleted lies in the kernel's trash for a minute or two, through which it looks for every destination that is added.
 
 #![allow(
     clippy::print_stdout,
@@ -15,14 +16,13 @@ mod rivals;
 mod table;
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::repository;
+use lvs_e2e::record::Record;
 use lvs_lab::light::Light;
 use serde::{Deserialize, Serialize};
 
@@ -31,13 +31,17 @@ use crate::table::Size;
 /// First argument of this program when it runs inside the light kernel; measurement and size follow.
 const INSIDE: &str = "--inside";
 
-/// What is measured in one kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is measured in one kernel: empty table to all programmed, one changed weight, full dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Measurement {
-    /// Empty table to all programmed, one changed weight, full dump: all sides in turn.
-    Beside,
-    /// The agent alone, with pools that services share.
-    Alone,
+    /// The agent, with a pool for each service.
+    Agent,
+    /// keepalived.
+    Keepalived,
+    /// ipvsadm.
+    Ipvsadm,
+    /// The agent, with pools that services share.
+    SharedPools,
 }
 
 /// One side's figures.
@@ -60,16 +64,25 @@ struct Figures {
 }
 
 /// What one kernel showed.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Outcome {
-    agent: Figures,
-    keepalived: Figures,
-    ipvsadm: Figures,
+    figures: Figures,
     kernel: String,
     keepalived_version: String,
     ipvsadm_version: String,
     date: String,
 }
+
+/// A table, and what each side did with it.
+struct Beside {
+    size: Size,
+    agent: Figures,
+    keepalived: Figures,
+    ipvsadm: Figures,
+}
+
+/// What has been measured before, by measurement and size.
+type Known = Record<(Measurement, String, Outcome)>;
 
 /// Sizes at which all sides are measured.
 const BESIDE: [Size; 3] = [
@@ -77,8 +90,8 @@ const BESIDE: [Size; 3] = [
     Size::new(1000, 10),
     Size::new(1000, 100),
 ];
-/// Sizes at which the agent is measured alone.
-const ALONE: [Size; 3] = [
+/// Sizes at which the agent is measured alone, with services that share pools.
+const SHARED_POOLS: [Size; 3] = [
     Size::new(1000, 100),
     Size::new(3000, 100),
     Size::new(10_000, 100),
@@ -88,8 +101,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
-        [] => everything(),
-        ["--fresh"] => forget().and_then(|()| everything()),
+        [] => everything(false),
+        ["--fresh"] => everything(true),
         [INSIDE, measurement, size] => inside(measurement, size),
         _ => Err(anyhow::anyhow!("--fresh is the only option, not {words:?}")),
     };
@@ -102,18 +115,25 @@ fn main() -> ExitCode {
     }
 }
 
-fn everything() -> Result<()> {
+fn everything(fresh: bool) -> Result<()> {
+    let mut known = Record::open("bench-ipvs.jsonl", fresh)?;
     let mut beside = Vec::new();
     for size in BESIDE {
-        println!("bench-ipvs: {size}, beside keepalived and ipvsadm");
-        beside.push((size, outcome(Measurement::Beside, size)?));
+        let mut figures = |measurement| -> Result<Figures> {
+            Ok(outcome(&mut known, measurement, size)?.figures)
+        };
+        beside.push(Beside {
+            size,
+            agent: figures(Measurement::Agent)?,
+            keepalived: figures(Measurement::Keepalived)?,
+            ipvsadm: figures(Measurement::Ipvsadm)?,
+        });
     }
-    let mut alone = Vec::new();
-    for size in ALONE {
-        println!("bench-ipvs: {size}, alone");
-        alone.push((size, outcome(Measurement::Alone, size)?));
+    let mut shared_pools = Vec::new();
+    for size in SHARED_POOLS {
+        shared_pools.push((size, outcome(&mut known, Measurement::SharedPools, size)?));
     }
-    let text = document::markdown(&beside, &alone)?;
+    let text = document::markdown(&beside, &shared_pools)?;
     let path = repository().join("docs/benchmarks/ipvs.md");
     fs::create_dir_all(path.parent().context("the path has a directory")?)?;
     fs::write(&path, &text)?;
@@ -121,34 +141,19 @@ fn everything() -> Result<()> {
     Ok(())
 }
 
-/// Outcomes so far, a line of JSON each: a run goes on where one before it was interrupted.
-fn record() -> PathBuf {
-    repository().join("target/lab/bench-ipvs.jsonl")
-}
-
-fn forget() -> Result<()> {
-    match fs::remove_file(record()) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
 /// What was measured before, or is now.
-fn outcome(measurement: Measurement, size: Size) -> Result<Outcome> {
-    let name = format!("{} {size}", measurement.name());
-    let known = fs::read_to_string(record()).unwrap_or_default();
-    for line in known.lines() {
-        let (found, outcome): (String, Outcome) = serde_json::from_str(line)?;
-        if found == name {
-            return Ok(outcome);
-        }
+fn outcome(known: &mut Known, measurement: Measurement, size: Size) -> Result<Outcome> {
+    let shown = size.to_string();
+    let found = known
+        .entries()
+        .iter()
+        .find(|(of, at, _)| (*of, at) == (measurement, &shown));
+    if let Some((_, _, outcome)) = found {
+        return Ok(outcome.clone());
     }
+    println!("bench-ipvs: {shown}, {measurement:?}");
     let outcome = in_kernel(measurement, size)?;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(record())?;
-    writeln!(file, "{}", serde_json::to_string(&(name, &outcome))?)?;
+    known.add((measurement, shown, outcome.clone()))?;
     Ok(outcome)
 }
 
@@ -157,7 +162,7 @@ fn in_kernel(measurement: Measurement, size: Size) -> Result<Outcome> {
     let command: [OsString; 4] = [
         std::env::current_exe()?.into(),
         INSIDE.into(),
-        measurement.name().into(),
+        serde_json::to_string(&measurement)?.into(),
         size.to_string().into(),
     ];
     // A destination takes about a KiB of the kernel's memory.
@@ -173,38 +178,19 @@ fn in_kernel(measurement: Measurement, size: Size) -> Result<Outcome> {
 
 fn inside(measurement: &str, size: &str) -> Result<()> {
     let size: Size = size.parse()?;
-    let mut outcome = Outcome {
+    let figures = match serde_json::from_str(measurement)? {
+        Measurement::Agent => agent::own_pools(size)?,
+        Measurement::Keepalived => rivals::keepalived(size)?,
+        Measurement::Ipvsadm => rivals::ipvsadm(size)?,
+        Measurement::SharedPools => agent::shared_pools(size)?,
+    };
+    let outcome = Outcome {
+        figures,
         kernel: rivals::output("uname", &["-r"])?,
         keepalived_version: rivals::version("keepalived", "--version")?,
         ipvsadm_version: rivals::version("ipvsadm", "--version")?,
         date: rivals::output("date", &["+%F"])?,
-        ..Outcome::default()
     };
-    match Measurement::from_name(measurement)? {
-        Measurement::Beside => {
-            outcome.ipvsadm = rivals::ipvsadm(size)?;
-            outcome.keepalived = rivals::keepalived(size)?;
-            outcome.agent = agent::beside(size)?;
-        }
-        Measurement::Alone => outcome.agent = agent::alone(size)?,
-    }
     println!("{}", serde_json::to_string(&outcome)?);
     Ok(())
-}
-
-impl Measurement {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Beside => "beside",
-            Self::Alone => "alone",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "beside" => Ok(Self::Beside),
-            "alone" => Ok(Self::Alone),
-            _ => bail!("no measurement is called {name:?}"),
-        }
-    }
 }

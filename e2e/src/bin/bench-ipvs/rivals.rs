@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lvs_e2e::keepalived::checkers;
 
 use crate::Figures;
 use crate::table::{First, PORT, Size, resident_mib, wait_complete};
@@ -93,7 +95,6 @@ pub(crate) fn ipvsadm(size: Size) -> Result<Figures> {
     output("ipvsadm", &["-C"])?;
     let command = ["sh", "-c", "ipvsadm -R < /run/ipvsadm.rules"].map(str::to_owned);
     let system_calls = count_system_calls(size, &command)?;
-    output("ipvsadm", &["-C"])?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
         weight_s: Some(weight_s),
@@ -122,15 +123,15 @@ fn edit(size: Size, first: &First, weight: u32) -> [&'static str; 8] {
 }
 
 pub(crate) fn keepalived(size: Size) -> Result<Figures> {
-    write_configuration(size, None)?;
+    let command = configure(size, None)?;
     let start = Instant::now();
-    let mut running = Keepalived::start()?;
+    let mut running = Keepalived::start(&command)?;
     let from_empty_s = wait_complete(size, start, PATIENCE)?;
 
     let first = First::find(size, size.services)?;
     let mut weights = Vec::new();
     for weight in [2, 3, 4] {
-        write_configuration(size, Some((&first, weight)))?;
+        configure(size, Some((&first, weight)))?;
         let start = Instant::now();
         output("kill", &["-HUP", &running.child.id().to_string()])?;
         weights.push(first.wait_weight(weight, start, PATIENCE)?);
@@ -138,9 +139,8 @@ pub(crate) fn keepalived(size: Size) -> Result<Figures> {
     let resident = resident_mib("keepalived")?;
     running.stop()?;
 
-    write_configuration(size, None)?;
-    let system_calls = count_system_calls(size, &Keepalived::command())?;
-    output("ipvsadm", &["-C"])?;
+    let command = configure(size, None)?;
+    let system_calls = count_system_calls(size, &command)?;
     Ok(Figures {
         from_empty_s: Some(from_empty_s),
         weight_s: Some(median(weights)),
@@ -161,23 +161,7 @@ struct Keepalived {
 }
 
 impl Keepalived {
-    /// Its part that programs IPVS alone.
-    fn command() -> Vec<String> {
-        [
-            "keepalived",
-            "--check",
-            "--dont-fork",
-            "--no-syslog",
-            "--use-file=/run/keepalived.conf",
-            "--pid=/run/keepalived.pid",
-            "--checkers_pid=/run/keepalived-checkers.pid",
-        ]
-        .map(str::to_owned)
-        .to_vec()
-    }
-
-    fn start() -> Result<Self> {
-        let command = Self::command();
+    fn start(command: &[String]) -> Result<Self> {
         let (program, arguments) = command.split_first().context("a program")?;
         let child = Command::new(program)
             .args(arguments)
@@ -196,7 +180,8 @@ impl Keepalived {
     }
 }
 
-fn write_configuration(size: Size, change: Option<(&First, u32)>) -> Result<()> {
+/// Writes its configuration; returns the command that runs its part that programs IPVS.
+fn configure(size: Size, change: Option<(&First, u32)>) -> Result<Vec<String>> {
     let mut text = String::from("global_defs { router_id bench }\n");
     for service in 0..size.services {
         let vip = Size::vip(service);
@@ -219,6 +204,5 @@ fn write_configuration(size: Size, change: Option<(&First, u32)>) -> Result<()> 
         }
         text.push_str("}\n");
     }
-    fs::write("/run/keepalived.conf", text)?;
-    Ok(())
+    checkers(Path::new("/run/keepalived"), &text)
 }
