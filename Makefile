@@ -70,7 +70,7 @@ machines: tools
 
 ## The product's life in five-node clusters: install, fail over, repair, release, and all that IPVS can do.
 e2e: images
-	cargo test -p lvs-e2e --no-fail-fast --test direct_routing --test three_services --test nat --test tunnel --test data_plane --test active_active
+	cargo test -p lvs-e2e --no-fail-fast --test direct_routing --test three_services --test nat --test tunnel --test data_plane --test active_active --test stickiness
 
 ## Resident memory and CPU time at rest beside keepalived's; writes docs/benchmarks/idle.md.
 bench-idle: images

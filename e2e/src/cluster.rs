@@ -98,6 +98,15 @@ pub const ACTIVE_ACTIVE: Example = Example {
     servers: &[(Protocol::Http, 80)],
 };
 
+/// `examples/09-stickiness`.
+pub const STICKINESS: Example = Example {
+    directory: "09-stickiness",
+    manifests: &["manifests.yaml"],
+    besides: &[],
+    real_servers: &["web-1", "web-2"],
+    servers: &[(Protocol::Http, 80)],
+};
+
 /// A lab with the product installed and an example applied.
 #[derive(Debug)]
 pub struct Cluster {

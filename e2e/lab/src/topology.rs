@@ -60,7 +60,7 @@ pub(crate) struct Card<'a> {
 }
 
 /// The topologies that have a name.
-const BUILT_IN: [&str; 6] = ["s1", "s2", "s3", "s4", "s7", "s8"];
+const BUILT_IN: [&str; 7] = ["s1", "s2", "s3", "s4", "s6", "s7", "s8"];
 
 impl Topology {
     /// Two directors, two web servers and a spare node on 192.168.1.0/24.
@@ -129,6 +129,19 @@ impl Topology {
         Self::one_lan([192, 168, 159], &nodes)
     }
 
+    /// Two directors, two web servers and a spare node on 192.168.6.0/24.
+    #[must_use]
+    pub fn s6() -> Self {
+        let nodes = [
+            ("lb-1", 11),
+            ("lb-2", 12),
+            ("web-1", 31),
+            ("web-2", 32),
+            ("spare-1", 33),
+        ];
+        Self::one_lan([192, 168, 6], &nodes)
+    }
+
     /// Two directors and three web servers on 192.168.2.0/24.
     #[must_use]
     pub fn s7() -> Self {
@@ -188,6 +201,7 @@ impl Topology {
             "s2" => Self::s2(),
             "s3" => Self::s3(),
             "s4" => Self::s4(),
+            "s6" => Self::s6(),
             "s7" => Self::s7(),
             "s8" => Self::s8(),
             path => {

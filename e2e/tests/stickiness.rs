@@ -1,0 +1,262 @@
+//! Two directors with authenticated heartbeats, and a VIP that stays where it is (`examples/09-stickiness`).
+
+#![allow(
+    clippy::indexing_slicing,
+    reason = "JSON and YAML values answer a missing key with null"
+)]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a run shows its figures"
+)]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lvs_e2e::cluster::{Cluster, NAMESPACE, STICKINESS};
+use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::gap::gap;
+use lvs_e2e::promises::{HANDED_OVER, OUT, TAKEN_OVER};
+use lvs_e2e::{keepalived, scenario};
+use lvs_lab::Topology;
+use lvs_lab::traffic::{RunningTraffic, Traffic};
+use serde_json::json;
+
+const VIP: &str = "192.168.6.100";
+const DIRECTORS: [(&str, &str); 2] = [("lb-1", "192.168.6.11"), ("lb-2", "192.168.6.12")];
+const REAL_SERVERS: [&str; 2] = ["192.168.6.31", "192.168.6.32"];
+
+/// A key is 32 to 64 bytes.
+const SECOND_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
+/// Somebody on the LAN who wants to be Active.
+const STRANGER: (&str, &str) = ("spare-1", "192.168.6.33");
+
+/// IPv4 header, VRRP header and one address: an advertisement without a key ends here.
+const UNAUTHENTICATED_BYTES: usize = 20 + 8 + 4;
+
+fn main() -> ExitCode {
+    scenario::main(
+        "e2e-s6",
+        Topology::s6(),
+        STICKINESS,
+        &[
+            (
+                "heartbeats_are_authenticated_and_go_to_the_other_director_alone",
+                heartbeats,
+            ),
+            ("a_stranger_with_a_higher_priority_is_not_heard", stranger),
+            ("a_key_is_changed_and_nothing_moves", new_key),
+            (
+                "a_director_that_returns_leaves_the_vip_where_it_is",
+                dies_and_returns,
+            ),
+            (
+                "a_dead_agent_is_started_again_where_it_is_and_replaced_when_that_fails",
+                repaired_then_moved,
+            ),
+            (
+                "a_director_that_cannot_reach_the_real_servers_hands_over",
+                cut_off,
+            ),
+            ("a_file_takes_a_director_out", taken_out),
+        ],
+    )
+}
+
+/// A director and its address.
+type Director = (&'static str, &'static str);
+
+/// Who has the VIP, and who has not.
+fn roles(cluster: &Cluster) -> Result<(Director, Director)> {
+    let (roles, _) = eventually("one director has the VIP", Duration::from_secs(30), || {
+        let holders = cluster.holders(VIP)?;
+        let [first, second] = DIRECTORS;
+        match holders.as_slice() {
+            [holder] if holder == first.0 => Ok((first, second)),
+            [holder] if holder == second.0 => Ok((second, first)),
+            _ => bail!("holders are {holders:?}"),
+        }
+    })?;
+    Ok(roles)
+}
+
+fn stays(cluster: &Cluster, director: &str, period: Duration) -> Result<()> {
+    throughout(&format!("{VIP} on {director} alone"), period, || {
+        let holders = cluster.holders(VIP)?;
+        ensure!(holders == [director], "holders are {holders:?}");
+        Ok(())
+    })
+}
+
+/// 100 requests a second, of which some have been answered.
+fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
+    let target = format!("{VIP}:80").parse()?;
+    let running = cluster
+        .lab
+        .client("client-1")?
+        .traffic(Traffic::http(target))?;
+    running.wait_until(Duration::from_secs(10), |report| {
+        report.per_server().values().sum::<usize>() >= 20
+    })?;
+    Ok(running)
+}
+
+fn heartbeats(cluster: &Cluster) -> Result<()> {
+    let ((_, from), (other, to)) = roles(cluster)?;
+    let from_holder = format!("ip proto 112 and src host {from}");
+    let signed = format!("{from_holder} and dst host {to} and ip[2:2] > {UNAUTHENTICATED_BYTES}");
+    let node = cluster.node(other)?;
+    let all = node.capture(&from_holder)?;
+    let signed = node.capture(&signed)?;
+    std::thread::sleep(Duration::from_secs(5));
+    let (signed, all) = (signed.stop()?, all.stop()?);
+    ensure!(signed.len() >= 3, "in 5 s: {signed:?}");
+    ensure!(
+        all.len().abs_diff(signed.len()) <= 1,
+        "others beside those for {other}: {all:?}"
+    );
+    Ok(())
+}
+
+fn stranger(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), _) = roles(cluster)?;
+    let pair = cluster.kubectl.json(&["get", "directorpair", "edge"])?;
+    let id = pair["status"]["instances"][0]["virtualRouterID"]
+        .as_u64()
+        .context("the pair's status has no virtual router id")?;
+    let (node, address) = STRANGER;
+    let peers = DIRECTORS.map(|(_, address)| address).join("\n  ");
+    let configuration = format!(
+        "vrrp_instance stranger {{\n state BACKUP\n interface eth0\n version 3\n virtual_router_id {id}\n \
+         priority 254\n advert_int 1\n unicast_src_ip {address}\n unicast_peer {{\n  {peers}\n }}\n \
+         virtual_ipaddress {{\n  192.168.6.99/32\n }}\n}}\n"
+    );
+    let adverts = cluster
+        .node(holder)?
+        .capture(&format!("ip proto 112 and src host {address}"))?;
+    let running = keepalived::start(cluster, node, &configuration)?;
+    eventually("the stranger is Active", Duration::from_secs(20), || {
+        ensure!(cluster.has_address(node, "192.168.6.99")?, "it is not");
+        Ok(())
+    })?;
+    let stayed = stays(cluster, holder, Duration::from_secs(5));
+    keepalived::stop(cluster, node)?;
+    drop(running);
+    stayed?;
+    let adverts = adverts.stop()?;
+    ensure!(!adverts.is_empty(), "the stranger was never heard");
+    Ok(())
+}
+
+fn new_key(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), (other, _)) = roles(cluster)?;
+    let traffic = traffic(cluster)?;
+    let secret = |keys: serde_json::Value| {
+        let patch = json!({"stringData": keys}).to_string();
+        cluster.kubectl.ok(&[
+            "patch",
+            "secret",
+            "edge-heartbeat",
+            "-n",
+            NAMESPACE,
+            "--type=merge",
+            "--patch",
+            &patch,
+        ])
+    };
+    secret(json!({"2": SECOND_KEY}))?;
+    let active = json!({"spec": {"vrrp": {"authentication": {"activeKeyID": 2}}}});
+    cluster.kubectl.patch("directorpair", "edge", &active)?;
+    // Behind the message, the scheme and then the id of the key.
+    let watched = cluster.node(other)?;
+    eventually(
+        "the second key signs, and both directors say that all is well",
+        Duration::from_secs(30),
+        || {
+            let capture = watched.capture("ip proto 112 and ip[33] = 2")?;
+            std::thread::sleep(Duration::from_secs(2));
+            ensure!(!capture.stop()?.is_empty(), "no advertisement with it");
+            cluster.wait_ready(5)
+        },
+    )?;
+    stays(cluster, holder, Duration::from_secs(5))?;
+    let report = traffic.stop()?;
+    ensure!(report.failed() == 0, "requests failed:\n{report}");
+    Ok(())
+}
+
+fn dies_and_returns(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), (other, _)) = roles(cluster)?;
+    let traffic = traffic(cluster)?;
+    let node = cluster.node(holder)?;
+    node.power_off()?;
+    cluster.wait_holder(other, VIP, Duration::from_secs(10))?;
+    let lost = gap(&traffic.stop()?)?;
+    println!("power loss: longest gap {} ms", lost.as_millis());
+    ensure!(lost <= TAKEN_OVER, "a gap of {lost:?}");
+    node.power_on()?;
+    node.wait_ready()?;
+    cluster.wait_ready(60)?;
+    stays(cluster, other, Duration::from_secs(5))
+}
+
+fn repaired_then_moved(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), (other, _)) = roles(cluster)?;
+    // The newest is the one that works; the older one starts it again.
+    cluster.on(holder, &["pkill", "-9", "-n", "-x", "lvs-node-agent"])?;
+    stays(cluster, holder, Duration::from_secs(5))?;
+    // Nobody starts the container again.
+    cluster.on(holder, &["pkill", "-STOP", "-x", "kubelet"])?;
+    let moved = cluster
+        .on(holder, &["pkill", "-9", "-x", "lvs-node-agent"])
+        .and_then(|_| cluster.wait_holder(other, VIP, Duration::from_secs(10)));
+    cluster.on(holder, &["pkill", "-CONT", "-x", "kubelet"])?;
+    moved?;
+    cluster.wait_ready(90)?;
+    stays(cluster, other, Duration::from_secs(5))
+}
+
+fn cut_off(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), (other, _)) = roles(cluster)?;
+    let route = |verb: &str| -> Result<()> {
+        for server in REAL_SERVERS {
+            cluster.on(holder, &["ip", "route", verb, "unreachable", server])?;
+        }
+        Ok(())
+    };
+    route("add")?;
+    let moved = cluster.wait_holder(other, VIP, OUT + Duration::from_secs(10));
+    let reason = cluster
+        .kubectl
+        .condition(&["directorpair", "edge"], "Ready");
+    route("del")?;
+    println!(
+        "cut off from the real servers: handed over after {:?}",
+        moved?
+    );
+    let reason = reason?;
+    println!("meanwhile Ready was {} ({})", reason.status, reason.reason);
+    cluster.wait_ready(60)?;
+    stays(cluster, other, Duration::from_secs(3))?;
+    let report = traffic(cluster)?.stop()?;
+    ensure!(report.failed() == 0, "requests failed:\n{report}");
+    Ok(())
+}
+
+fn taken_out(cluster: &Cluster) -> Result<()> {
+    let ((holder, _), (other, _)) = roles(cluster)?;
+    let traffic = traffic(cluster)?;
+    let directory = "/var/lib/lvs-operator/track";
+    let make = format!("mkdir -p {directory} && touch {directory}/maintenance");
+    cluster.on(holder, &["sh", "-c", &make])?;
+    let moved = cluster.wait_holder(other, VIP, Duration::from_secs(20));
+    cluster.on(holder, &["rm", &format!("{directory}/maintenance")])?;
+    moved?;
+    stays(cluster, other, Duration::from_secs(3))?;
+    let lost = gap(&traffic.stop()?)?;
+    println!("taken out by a file: longest gap {} ms", lost.as_millis());
+    ensure!(lost <= HANDED_OVER, "a gap of {lost:?}");
+    Ok(())
+}
