@@ -32,8 +32,9 @@ use lvs_node_agent::vrrp::{Told, VrrpHandle};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 /// Directive that keeps the Kubernetes client from telling of every attempt.
 const CLIENT_SILENCE: &str = "kube_client::client::builder=off";
@@ -42,6 +43,8 @@ const ADMIN_PAUSE: Duration = Duration::from_secs(2);
 /// An API server that says nothing for this time on a connection is asked over another one. Longer than
 /// a watch is silent, see [`source::cluster::WATCH_SECONDS`].
 const API_PATIENCE: Duration = Duration::from_secs(70);
+/// Lines of the log that may wait for their reader; more are dropped. Room for them is taken when the agent starts.
+const LOG_LINES: usize = 16_384;
 /// How many Events and repairs may wait for the API server.
 const NOTICES: usize = 256;
 /// Threads for the few calls that block: files and name resolution.
@@ -55,18 +58,23 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    // Before the log has its thread.
-    let blocked = if args.unsupervised {
-        Ok(())
+    if args.unsupervised {
+        // A thread of its own writes the log: who reads it may be slow, and a plan has thousands of lines. What it
+        // holds is written when the guard is dropped.
+        let (writer, _guard) = NonBlockingBuilder::default()
+            .thread_name("log")
+            .buffered_lines_limit(LOG_LINES)
+            .finish(BufWriter::new(io::stderr()));
+        start_log(args.log_format, writer);
+        exit_code(run(args).map(|()| 0))
     } else {
-        supervisor::block_signals()
-    };
-    let _log = start_log(args.log_format);
-    let ended = if args.unsupervised {
-        run(args).map(|()| 0)
-    } else {
-        supervise(blocked)
-    };
+        // No thread: it would be given the signals that are waited for.
+        start_log(args.log_format, io::stderr);
+        exit_code(supervise())
+    }
+}
+
+fn exit_code(ended: anyhow::Result<u8>) -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -76,18 +84,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the log. A thread of its own writes it: who reads it may be slow, and a plan has thousands of lines. What
-/// it holds is written when the guard is dropped.
-fn start_log(format: LogFormat) -> WorkerGuard {
+fn start_log<W>(format: LogFormat, writer: W)
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // Every attempt to reach an API server that is away would be an error; it is told once.
     let filter = match CLIENT_SILENCE.parse() {
         Ok(directive) => filter.add_directive(directive),
         Err(_) => filter,
     };
-    let (writer, guard) = NonBlockingBuilder::default()
-        .thread_name("log")
-        .finish(BufWriter::new(io::stderr()));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(io::stderr().is_terminal())
@@ -96,11 +102,9 @@ fn start_log(format: LogFormat) -> WorkerGuard {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    guard
 }
 
-fn supervise(blocked: io::Result<()>) -> anyhow::Result<u8> {
-    blocked.context("cannot block signals")?;
+fn supervise() -> anyhow::Result<u8> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     arguments.push("--unsupervised".into());

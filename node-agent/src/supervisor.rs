@@ -96,22 +96,13 @@ fn watched_signals() -> SigSet {
         .collect()
 }
 
-/// Blocks the signals that the parent reads from a descriptor. To be called before any thread is started:
-/// threads inherit that, and one that had not would be given the signals.
-///
-/// # Errors
-/// When the system refuses.
-pub fn block_signals() -> io::Result<()> {
-    watched_signals().thread_block()?;
-    Ok(())
-}
-
-/// Runs `program` until it ends on purpose and returns the exit code of the parent, in which
-/// [`block_signals`] was called.
+/// Runs `program` until it ends on purpose and returns the exit code of the parent. To be called before any
+/// thread is started: the signals are blocked here, and a thread that did not inherit that would be given them.
 ///
 /// # Errors
 /// When signals cannot be received or the command cannot be started at all.
 pub fn supervise(program: &OsStr, arguments: &[OsString]) -> io::Result<u8> {
+    watched_signals().thread_block()?;
     let signals = SignalFd::with_flags(
         &watched_signals(),
         SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
