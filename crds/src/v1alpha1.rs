@@ -26,6 +26,7 @@ pub mod persistence;
 pub mod plan_slice;
 pub mod real_server;
 pub mod revision;
+pub mod route;
 pub mod scheduler;
 pub mod track;
 pub mod virtual_service;
@@ -56,6 +57,7 @@ pub use real_server::{
     ArpSuppression, Loopback, LoopbackMode, RealServer, RealServerAdminState, RealServerSpec,
     RealServerStatus, RpFilter, TunnelReceiver,
 };
+pub use route::InstanceRoute;
 pub use scheduler::{Scheduler, SchedulerFlag, SchedulerName};
 pub use track::{FileState, Track, TrackedFile, TrackedPing, TrackedVirtualServices};
 pub use virtual_service::{

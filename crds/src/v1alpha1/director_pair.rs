@@ -5,7 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdminState, ConnectionSync, InterfaceSelector, Sysctls, Timeouts, Track, Vrrp, format,
+    AdminState, ConnectionSync, InstanceRoute, InterfaceSelector, Sysctls, Timeouts, Track, Vrrp,
+    format,
 };
 
 /// A node that is a director.
@@ -99,6 +100,12 @@ pub struct VrrpInstance {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
+    /// Routes that are in the kernel of the director that is Active, at most 32, key `destination`,
+    /// `metric` and `table`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["destination".into(), "metric".into(), "table".into()]))]
+    pub routes: Vec<InstanceRoute>,
     /// What this instance watches beside its peers, at most 32, key `name`. One with the name of an
     /// entry of `vrrp.track` replaces that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -169,6 +176,9 @@ pub struct SyncGroup {
     validation = Rule::new("self.vrrp.version == 3 || self.instances.all(i, !has(i.addresses) || i.addresses.all(a, !isIP(a.address) || ip(a.address).family() == 4))")
         .message("instances[].addresses has an IPv6 address and vrrp.version 2 knows IPv4 alone: set version to 3, or remove the address")
         .field_path(".instances"),
+    validation = Rule::new("self.vrrp.version == 3 || self.instances.all(i, !has(i.routes) || i.routes.all(r, !isCIDR(r.destination) || cidr(r.destination).ip().family() == 4))")
+        .message("instances[].routes has an IPv6 destination and vrrp.version 2 knows IPv4 alone: set version to 3, or remove the route")
+        .field_path(".instances"),
     validation = Rule::new("self.vrrp.version == 3 || self.directors.all(d, !has(d.sourceAddress) || !isIP(d.sourceAddress) || ip(d.sourceAddress).family() == 4)")
         .message("directors[].sourceAddress is IPv6 and vrrp.version 2 knows IPv4 alone: set version to 3, or give an IPv4 address")
         .field_path(".directors"),
@@ -224,6 +234,7 @@ fn default_instances() -> Vec<VrrpInstance> {
         priorities: Vec::new(),
         interface: None,
         addresses: Vec::new(),
+        routes: Vec::new(),
         track: Vec::new(),
     }]
 }

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFamily, AdminState, ConnectionSync, InstanceAddress, InterfaceSelector, SyncGroup,
-    Sysctls, Timeouts, Track, TunnelType, UnhealthyBackend, Vrrp, format,
+    AddressFamily, AdminState, ConnectionSync, InstanceAddress, InstanceRoute, InterfaceSelector,
+    SyncGroup, Sysctls, Timeouts, Track, TunnelType, UnhealthyBackend, Vrrp, format,
 };
 
 /// Version of the plan's format that this crate writes and reads.
@@ -34,6 +34,11 @@ pub struct InstancePlan {
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["address".into()]))]
     pub addresses: Vec<InstanceAddress>,
+    /// Routes that move with the instance, at most 32, key `destination`, `metric` and `table`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["destination".into(), "metric".into(), "table".into()]))]
+    pub routes: Vec<InstanceRoute>,
     /// Addresses of the other directors, from which they send and to which this one sends when
     /// `vrrp.transport` is `Unicast`, at most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

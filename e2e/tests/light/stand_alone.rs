@@ -24,6 +24,8 @@ pub(crate) const HOSTS: [&str; 5] = [
 ];
 
 pub(crate) const VIP: &str = "192.168.1.222";
+/// The client is the way there; who owns the VIP knows that.
+const ROUTED: &str = "10.9.0.0/16";
 const SERVICE: &str = "TCP 192.168.1.222:80";
 
 /// What a step does with the running load balancer.
@@ -248,6 +250,10 @@ fn repairs(_: &mut Rack) -> Result<()> {
 }
 
 fn fails_over(rack: &mut Rack) -> Result<()> {
+    ensure!(
+        has_route("lb-1")? && !has_route("lb-2")?,
+        "the route is not on lb-1 alone"
+    );
     let killed = Instant::now();
     rack.kill_agent("lb-1")?;
     eventually("lb-2 has the VIP", Duration::from_secs(10), || {
@@ -262,6 +268,10 @@ fn fails_over(rack: &mut Rack) -> Result<()> {
         ensure!(!has_vip("lb-1")?, "it has it still");
         Ok(())
     })?;
+    ensure!(
+        !has_route("lb-1")? && has_route("lb-2")?,
+        "the route did not move along"
+    );
     ask()?;
     // It returns and takes the VIP back; every request on the way is answered within a second.
     rack.start_agent("lb-1")?;
@@ -269,6 +279,10 @@ fn fails_over(rack: &mut Rack) -> Result<()> {
     eventually("lb-1 has the VIP back", Duration::from_secs(30), || {
         failed.extend(ask().err());
         ensure!(has_vip("lb-1")? && !has_vip("lb-2")?, "it has not");
+        Ok(())
+    })?;
+    eventually("the route is back, too", CARRIED_OUT, || {
+        ensure!(has_route("lb-1")? && !has_route("lb-2")?, "it is not");
         Ok(())
     })?;
     failed.extend((0..10).filter_map(|_| ask().err()));
@@ -300,6 +314,7 @@ fn releases(rack: &mut Rack) -> Result<()> {
             ensure!(!has_vip(host)?, "{host} has the VIP");
         }
         for host in ["lb-1", "lb-2"] {
+            ensure!(!has_route(host)?, "{host} has the route");
             ensure!(
                 !table(host)?.contains_key(SERVICE),
                 "{host} has the service"
@@ -374,7 +389,11 @@ pub(crate) fn director_plan(
              pair: edge\n    \
              interface: {{name: eth0}}\n    \
              instances:\n    \
-             - {{name: default, virtualRouterID: 51, priority: {priority}, interface: {{name: eth0}}}}\n    \
+             - name: default\n      \
+               virtualRouterID: 51\n      \
+               priority: {priority}\n      \
+               interface: {{name: eth0}}\n      \
+               routes: [{{destination: {ROUTED}, gateway: 192.168.1.20}}]\n    \
              vrrp: {{preemption: {{mode: Immediate}}}}\n    \
              connectionSync: {{mode: Enabled, syncID: 51}}\n\
          ---\n\
@@ -413,6 +432,11 @@ pub(crate) fn ask() -> Result<String> {
 
 pub(crate) fn has_vip(host: &str) -> Result<bool> {
     Ok(run_on(host, &["ip", "-o", "address"])?.contains("192.168.1.222/"))
+}
+
+fn has_route(host: &str) -> Result<bool> {
+    let routes = run_on(host, &["ip", "route", "show", ROUTED])?;
+    Ok(routes.contains("via 192.168.1.20 dev eth0 proto 118 src 192.168.1.222"))
 }
 
 fn table(host: &str) -> Result<ipvs::Table> {

@@ -1,6 +1,7 @@
 //! The VRRP routers of a director: one for each instance and address family. Pure.
 
 mod authentication;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -78,6 +79,10 @@ pub fn plan(
             vips.into_iter().partition(|(vip, _)| vip.is_ipv4());
         for (family, vips) in [(Family::Ipv4, ipv4), (Family::Ipv6, ipv6)] {
             if vips.is_empty() {
+                problems.extend(
+                    routes::without_router(instance, family)
+                        .map(|message| problem(instance, reason::PENDING, &message)),
+                );
                 continue;
             }
             match router(director, instance, family, &vips, surroundings) {
@@ -156,6 +161,11 @@ fn kept(
     router
         .prefix_lengths
         .retain(|vip, _| vips.contains_key(vip));
+    router.routes.retain(|route| {
+        route.source.is_none_or(|source| {
+            !running.prefix_lengths.contains_key(&source) || vips.contains_key(&source)
+        })
+    });
     let mut config = Config::clone(&router.config);
     config.virtual_addresses = router.prefix_lengths.keys().copied().collect();
     let config = config.check().ok()?;
@@ -263,6 +273,8 @@ fn router(
         interface_name: interface.name.clone(),
         config,
         prefix_lengths: vips.clone(),
+        routes: routes::plan(instance, family, interface.index, vips)
+            .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?,
         drain: is_drained(director),
         hold_preemption: false,
     })

@@ -55,6 +55,7 @@ impl Notice {
                 RouterState::Initialize => (false, "RouterStopped", None),
                 RouterState::Fault => (true, "RouterFault", None),
             },
+            VrrpEventKind::RouteRestored(_) => (true, "DriftRepaired", None),
             VrrpEventKind::VipRestored(address, _) => (true, "DriftRepaired", Some(*address)),
             VrrpEventKind::VipFoughtOver(address) => (true, "RemovedAgain", Some(*address)),
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
@@ -69,6 +70,8 @@ impl Notice {
             VrrpEventKind::Failed { .. } => (true, "VRRPError", None),
             VrrpEventKind::VipAdded(..)
             | VrrpEventKind::VipRemoved(..)
+            | VrrpEventKind::RouteAdded(_)
+            | VrrpEventKind::RouteRemoved(_)
             | VrrpEventKind::PeerDiffers { .. } => return None,
         };
         let subject = vip

@@ -46,9 +46,13 @@ impl Journal {
             }
             None => log(event),
         }
-        if matches!(event.kind, VrrpEventKind::VipRestored(..)) {
+        let drift = match event.kind {
+            VrrpEventKind::VipRestored(..) => Some("add_vip"),
+            VrrpEventKind::RouteRestored(_) => Some("add_route"),
+            _ => None,
+        };
+        if let Some(kind) = drift {
             log(event);
-            let kind = "add_vip";
             self.metrics.drift.get_or_create(&KindLabel { kind }).inc();
         }
         let Some(notices) = &self.notices else {
@@ -76,6 +80,13 @@ fn command(event: &VrrpEvent) -> Option<(&'static str, String)> {
         VrrpEventKind::VipRemoved(address, prefix_length) => Some((
             "delete_vip",
             format!("ip addr del {address}/{prefix_length} dev {interface}"),
+        )),
+        VrrpEventKind::RouteAdded(route) | VrrpEventKind::RouteRestored(route) => {
+            Some(("add_route", format!("ip route add {route} dev {interface}")))
+        }
+        VrrpEventKind::RouteRemoved(route) => Some((
+            "delete_route",
+            format!("ip route del {route} dev {interface}"),
         )),
         _ => None,
     }

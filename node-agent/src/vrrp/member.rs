@@ -9,6 +9,7 @@ use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interva
 
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
+use super::carried::CarriedRoutes;
 use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
 use super::recorder::Recorder;
@@ -22,6 +23,7 @@ use crate::track::Verdict;
 mod link;
 mod outputs;
 mod report;
+mod routes;
 
 /// What has failed is tried again this much later.
 const RETRY: Duration = Duration::from_secs(1);
@@ -60,6 +62,9 @@ pub(super) struct Member {
     fault: Option<String>,
     running: bool,
     vips: Vips,
+    routes: CarriedRoutes,
+    /// When it was last told that routes were added again.
+    route_restored_at: Option<Monotonic>,
     refresh: Refresh,
     /// When to try again what has failed.
     retry_at: Option<Monotonic>,
@@ -108,6 +113,8 @@ impl Member {
             fault: None,
             running: false,
             vips: Vips::default(),
+            routes: CarriedRoutes::default(),
+            route_restored_at: None,
             refresh: Refresh::default(),
             retry_at: None,
             life: Life::Running,
@@ -178,6 +185,7 @@ impl Member {
             let all = self.plan.config.virtual_addresses.clone();
             self.perform(Output::AddVips(all), shell);
         }
+        self.settle_routes(&[], shell);
         if drain {
             self.input(Input::Drain(self.plan.drain), now, shell);
         }
@@ -311,6 +319,7 @@ impl Member {
         }
         for address in restored {
             shell.metrics.vips_restored.increment();
+            self.settle_routes_anew(address, shell);
             self.announce(&[address], shell);
         }
     }
@@ -320,6 +329,7 @@ impl Member {
         let vips = self.vips.held();
         self.refresh
             .send(vips, lifetime, now, shell.netlink, shell.metrics);
+        self.refresh_routes(now, shell);
     }
 
     /// Tries again what has failed: the interface's socket, and VIPs that the kernel did not take.
@@ -339,6 +349,7 @@ impl Member {
         for kind in told {
             self.tell(kind, shell);
         }
+        self.settle_routes(&[], shell);
         let added: Vec<IpAddr> = wanted
             .iter()
             .filter(|vip| self.vips.holds(**vip))
@@ -398,6 +409,7 @@ impl Member {
         if restored {
             shell.metrics.vips_restored.increment();
             self.perform(Output::AddVips(vec![vip.address]), shell);
+            self.settle_routes_anew(vip.address, shell);
             self.perform(Output::Announce(vec![vip.address]), shell);
             // Whoever removed it may have done more.
             self.input(Input::Tick, now, shell);

@@ -8,15 +8,17 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_packet_route::route::{RouteMessage, RouteProtocol};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::addresses::{Change, KernelAddress, append};
+use super::routes::{ROUTE_PROTOCOL, Route, RouteChange};
 
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (`linux/rtnetlink.h`).
 const GROUPS: u32 = 0x1 | 0x10 | 0x100;
@@ -51,6 +53,24 @@ pub(super) enum Notice {
     Lost,
 }
 
+/// A change that the kernel is asked for.
+pub(super) trait Request {
+    /// Appends it as one message with the given sequence number.
+    fn encode(&self, sequence: u32, buffer: &mut Vec<u8>);
+}
+
+impl Request for Change {
+    fn encode(&self, sequence: u32, buffer: &mut Vec<u8>) {
+        Self::encode(self, sequence, buffer);
+    }
+}
+
+impl Request for RouteChange {
+    fn encode(&self, sequence: u32, buffer: &mut Vec<u8>) {
+        Self::encode(self, sequence, buffer);
+    }
+}
+
 /// The socket.
 pub(super) struct Netlink {
     socket: Socket,
@@ -70,6 +90,8 @@ impl Netlink {
         socket.get_address(&mut own)?;
         socket.set_non_blocking(true)?;
         socket.set_cap_ack(true)?;
+        // Has the kernel choose routes by their protocol (Linux 4.20); before that we do.
+        let _ = socket.set_netlink_get_strict_chk(true);
         // Beyond the usual limit where we may; the default does otherwise, `Lost` covers the rest.
         let _ = setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES);
         Ok(Self {
@@ -86,7 +108,10 @@ impl Netlink {
     ///
     /// The kernel carries a request out before `send` returns and answers failures alone, so the
     /// answers are complete without waiting.
-    pub(super) fn apply(&mut self, changes: &[Change]) -> io::Result<Vec<(usize, io::Error)>> {
+    pub(super) fn apply(
+        &mut self,
+        changes: &[impl Request],
+    ) -> io::Result<Vec<(usize, io::Error)>> {
         let mut failed = Vec::new();
         let mut batch = std::mem::take(&mut self.batch);
         let first = self.sequence.wrapping_add(1);
@@ -144,6 +169,22 @@ impl Netlink {
                 }
             },
         )?;
+        Ok(found)
+    }
+
+    /// Every route that agents added.
+    pub(super) fn routes(&mut self) -> io::Result<Vec<Route>> {
+        let mut found = Vec::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            request.header.protocol = RouteProtocol::from(ROUTE_PROTOCOL);
+            self.dump(RouteNetlinkMessage::GetRoute(request), &mut |message| {
+                if let RouteNetlinkMessage::NewRoute(message) = message {
+                    found.extend(Route::ours(&message));
+                }
+            })?;
+        }
         Ok(found)
     }
 

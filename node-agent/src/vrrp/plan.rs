@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use lvs_vrrp::CheckedConfig;
 use serde::{Deserialize, Serialize};
 
+use super::routes::Route;
+
 /// Address family of a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,6 +56,8 @@ pub struct RouterPlan {
     pub config: CheckedConfig,
     /// Prefix length of each VIP.
     pub prefix_lengths: BTreeMap<IpAddr, u8>,
+    /// Routes that are in the kernel while it holds its VIPs, of its family and through its interface.
+    pub routes: Vec<Route>,
     /// Hand over and be the last choice.
     pub drain: bool,
     /// Leave an Active Router of lower priority alone for now.

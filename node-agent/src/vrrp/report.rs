@@ -9,6 +9,7 @@ use lvs_vrrp::{Differences, RoleReason};
 
 use super::brake::LONGEST_PAUSE;
 use super::plan::Family;
+use super::routes::Route;
 
 /// State of one router.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct RouterReport {
     pub foreign_vips: Vec<IpAddr>,
     /// VIPs that another program keeps removing.
     pub fought_vips: Vec<IpAddr>,
+    /// Routes that are wanted and not in the kernel, and why.
+    pub refused_routes: Vec<String>,
     /// What cannot be sent, and why.
     pub send_error: Option<String>,
     /// Another router that is Active beside this one.
@@ -71,6 +74,12 @@ impl RouterReport {
                 "another program put {} on interface {interface}, where they stay when this router is \
                  not Active: remove them",
                 listed(&self.foreign_vips)
+            ));
+        }
+        if !self.refused_routes.is_empty() {
+            problems.push(format!(
+                "routes that are not in the kernel: {}",
+                self.refused_routes.join(", ")
             ));
         }
         (!problems.is_empty()).then(|| problems.join("; "))
@@ -153,6 +162,12 @@ pub enum VrrpEventKind {
     VipFoughtOver(IpAddr),
     /// A VIP is on the interface already, added by somebody else.
     VipForeign(IpAddr),
+    /// A route was added.
+    RouteAdded(Route),
+    /// A route was removed.
+    RouteRemoved(Route),
+    /// A route had been removed by another program and was added again.
+    RouteRestored(Route),
     /// The router changed its state.
     RoleChanged {
         /// The state before.
@@ -214,6 +229,12 @@ impl fmt::Display for VrrpEventKind {
                 formatter,
                 "VIP {address} was put on the interface by another program; left as it is"
             ),
+            Self::RouteAdded(route) => write!(formatter, "added route {route}"),
+            Self::RouteRemoved(route) => write!(formatter, "removed route {route}"),
+            Self::RouteRestored(route) => write!(
+                formatter,
+                "route {route} had been deleted by another program; added again"
+            ),
             Self::RoleChanged { from, to, reason } => {
                 write!(formatter, "{from:?} -> {to:?}: {reason}")
             }
@@ -270,6 +291,7 @@ mod tests {
             vips_present: state == RouterState::Active,
             foreign_vips: Vec::new(),
             fought_vips: Vec::new(),
+            refused_routes: Vec::new(),
             send_error: None,
             split_brain: None,
             failed_tracks: Vec::new(),

@@ -71,6 +71,8 @@ pub(super) struct VrrpThread {
     /// Routers have ended that the last report names.
     has_changed: bool,
     stopping: bool,
+    /// Routes that an earlier run left were looked for.
+    has_looked_for_routes: bool,
 }
 
 impl VrrpThread {
@@ -92,6 +94,7 @@ impl VrrpThread {
             verdicts: BTreeMap::new(),
             has_changed: false,
             stopping: false,
+            has_looked_for_routes: false,
         })
     }
 

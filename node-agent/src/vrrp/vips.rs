@@ -74,6 +74,11 @@ impl Vips {
             .all(|address| self.held.contains_key(address) || self.foreign.contains_key(address))
     }
 
+    /// VIPs that the interface has, whoever put them there.
+    pub(super) fn present(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.held.keys().chain(self.foreign.keys()).copied()
+    }
+
     /// Whether `vip` is held, with that prefix on that interface.
     pub(super) fn holds(&self, vip: Vip) -> bool {
         self.held.get(&vip.address) == Some(&vip)

@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const VIP: &str = "198.51.100.10";
 pub(crate) const VIP6: &str = "2001:db8::10";
 
@@ -182,6 +182,7 @@ pub(crate) fn plan(host: &Host, configs: Vec<Config>) -> VrrpPlan {
             .iter()
             .map(|address| (*address, if address.is_ipv4() { 32 } else { 128 }))
             .collect::<BTreeMap<_, _>>(),
+        routes: Vec::new(),
         config: config.check().expect("a configuration"),
         drain: false,
         hold_preemption: false,

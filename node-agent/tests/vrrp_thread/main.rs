@@ -13,6 +13,7 @@ mod frozen;
 mod hosts;
 mod recorder;
 mod roles;
+mod routes;
 mod tracking;
 mod transport;
 mod vips;

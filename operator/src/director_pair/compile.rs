@@ -46,6 +46,7 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
                 .unwrap_or(1),
             interface: instance.interface.as_ref().unwrap_or(interface).clone(),
             addresses: instance.addresses.clone(),
+            routes: instance.routes.clone(),
             peers: peers(pair, director, &instance.name),
             track: instance.track.clone(),
         })

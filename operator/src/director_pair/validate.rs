@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
     AdminState, BindAddresses, ConnectionSync, ConnectionSyncMode, Director, DirectorPair,
-    DirectorPairSpec, InstanceAddress, InstanceStatus, InterfaceSelector, SyncGroup, Sysctls,
-    Timeouts, Track, Vrrp, VrrpInstance, condition::reason,
+    DirectorPairSpec, InstanceAddress, InstanceRoute, InstanceStatus, InterfaceSelector, SyncGroup,
+    Sysctls, Timeouts, Track, Vrrp, VrrpInstance, condition::reason,
 };
 
 use super::{
@@ -36,6 +36,8 @@ pub struct ValidatedInstance {
     pub interface: Option<InterfaceSelector>,
     /// Addresses that belong to no virtual service.
     pub addresses: Vec<InstanceAddress>,
+    /// Routes that move with the instance.
+    pub routes: Vec<InstanceRoute>,
     /// What it watches, what all instances watch included.
     pub track: Vec<Track>,
     /// Priority by node, 1 to 254.
@@ -243,6 +245,7 @@ fn resolve(spec: &DirectorPairSpec, instance: &VrrpInstance, vrids: &Vrids) -> V
         vrid: vrids.get(&instance.name).copied().unwrap_or(1),
         interface: instance.interface.clone(),
         addresses: instance.addresses.clone(),
+        routes: instance.routes.clone(),
         track: track(spec, instance),
         priorities: priorities(spec, instance),
     }

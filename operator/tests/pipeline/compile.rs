@@ -411,3 +411,32 @@ spec:
     let address = |it: &lvs_crds::v1alpha1::Track| it.ping.clone().unwrap().address;
     assert_eq!(address(&role.instances[1].track[1]), "10.0.0.1");
 }
+
+#[test]
+fn the_routes_of_an_instance_reach_every_director_with_their_defaults() {
+    let sim = Sim::converged(
+        "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {name: edge}
+spec:
+  directors: [{nodeName: lb-1}, {nodeName: lb-2}]
+  interface: {name: eth0}
+  instances:
+  - {name: outside}
+  - name: inside
+    addresses: [{address: 10.0.0.9}]
+    routes: [{destination: 10.1.0.0/16, gateway: 10.0.0.1}]
+",
+    );
+    for node in ["lb-1", "lb-2"] {
+        let role = sim.world.node_plans[node].spec.director.clone().unwrap();
+        assert_eq!(role.instances[0].routes, []);
+        let [route] = role.instances[1].routes.as_slice() else {
+            panic!("{:?}", role.instances[1].routes);
+        };
+        assert_eq!(route.destination, "10.1.0.0/16");
+        assert_eq!(route.gateway.as_deref(), Some("10.0.0.1"));
+        assert_eq!((route.metric, route.table), (0, 254));
+    }
+}

@@ -547,3 +547,72 @@ fn the_other_directors_are_told_where_advertisements_come_from() {
     );
     assert_eq!(of(&["192.168.1.222/24"], None), [""; 0]);
 }
+
+#[test]
+fn routes_go_with_the_router_of_their_family() {
+    let instances = json!([{
+        "name": "default",
+        "virtualRouterID": 51,
+        "priority": 100,
+        "interface": {"name": "eth0"},
+        "addresses": [{"address": "192.168.1.254"}],
+        "routes": [
+            {"destination": "0.0.0.0/0", "gateway": "192.168.1.1", "metric": 5},
+            {"destination": "10.1.0.0/16", "source": "192.168.1.222", "table": 1000},
+            {"destination": "2001:db8:1::/48"}
+        ]
+    }]);
+    let bundle = with_director(&json!({"instances": instances}));
+    let facts = facts(&["192.168.1.129/24", "2001:db8::129/64", "fe80::129/64"]);
+    let (plan, problems) = of(&bundle, &facts, &secrets(None), "nothing");
+    let [router] = plan.routers.as_slice() else {
+        panic!("{plan:?}");
+    };
+    let planned: Vec<String> = router.routes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        planned,
+        [
+            // An address that no real server has comes before the VIP of a service.
+            "0.0.0.0/0 via 192.168.1.1 src 192.168.1.254 metric 5 table 254",
+            "10.1.0.0/16 src 192.168.1.222 table 1000",
+        ]
+    );
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}");
+    };
+    assert_eq!(problem.reason, "Pending");
+    assert_eq!(
+        problem.message,
+        "VRRP instance default: no ipv6 VIP is served yet, and the routes to 2001:db8:1::/48 move \
+         with one"
+    );
+}
+
+#[test]
+fn a_route_that_is_none_is_named() {
+    for (route, message) in [
+        (
+            json!({"destination": "10.1.0.1/16"}),
+            "route to 10.1.0.1/16: the destination is no network in CIDR notation",
+        ),
+        (
+            json!({"destination": "10.1.0.0/16", "gateway": "fe80::1"}),
+            "route to 10.1.0.0/16: gateway fe80::1 is no ipv4 address",
+        ),
+    ] {
+        let instances = json!([{
+            "name": "default",
+            "virtualRouterID": 51,
+            "priority": 100,
+            "interface": {"name": "eth0"},
+            "routes": [route]
+        }]);
+        let bundle = with_director(&json!({"instances": instances}));
+        let facts = facts(&["192.168.1.129/24"]);
+        let (_, problems) = of(&bundle, &facts, &secrets(None), "nothing");
+        assert_eq!(
+            problems[0].message,
+            format!("VRRP instance default: {message}")
+        );
+    }
+}

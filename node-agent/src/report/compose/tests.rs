@@ -82,6 +82,7 @@ fn router(instance: &str, state: RouterState) -> RouterReport {
         vips_present: true,
         foreign_vips: Vec::new(),
         fought_vips: Vec::new(),
+        refused_routes: Vec::new(),
         send_error: None,
         split_brain: None,
         failed_tracks: Vec::new(),

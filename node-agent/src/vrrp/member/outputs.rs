@@ -54,10 +54,12 @@ impl Member {
                 let wanted = self.with_prefixes(&addresses);
                 let lifetime = self.lifetime_seconds();
                 self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+                self.settle_routes(&[], shell);
             }
             Output::RemoveVips(addresses) => {
                 self.changed = true;
                 self.refresh.outdate();
+                self.settle_routes(&addresses, shell);
                 self.vips.remove(&addresses, shell.netlink, &mut told);
             }
             Output::Announce(addresses) => self.announce(&addresses, shell),

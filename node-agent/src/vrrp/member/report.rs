@@ -30,6 +30,7 @@ impl Member {
             vips_present: self.vips.has_all(&self.plan.config.virtual_addresses),
             foreign_vips: self.vips.foreign().collect(),
             fought_vips: self.vips.fought_over(now).collect(),
+            refused_routes: self.routes.refused(),
             send_error: self.sending.error(),
             split_brain: self.split_brain,
             failed_tracks: self.tracked.failed.clone(),

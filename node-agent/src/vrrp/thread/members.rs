@@ -10,6 +10,7 @@ use super::super::clock::clock;
 use super::super::groups::Groups;
 use super::super::member::{Member, Start};
 use super::super::plan::{RouterPlan, VrrpPlan};
+use super::super::routes::RouteChange;
 use super::{VrrpThread, shell};
 use crate::track::Verdict;
 
@@ -55,7 +56,7 @@ impl VrrpThread {
             .collect();
         if starting.is_empty() {
             self.regroup();
-            return Ok(());
+            return self.remove_leftover_routes();
         }
         let present = shell.netlink.addresses()?;
         for router in starting {
@@ -122,6 +123,22 @@ impl VrrpThread {
             .map(|vip| Change::Delete { vip })
             .collect();
         // A failure means that it has expired meanwhile.
+        self.netlink.apply(&leftovers)?;
+        self.remove_leftover_routes()
+    }
+
+    /// Removes routes that an earlier run left and that no router holds, once.
+    fn remove_leftover_routes(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_looked_for_routes, true) {
+            return Ok(());
+        }
+        let leftovers: Vec<_> = self
+            .netlink
+            .routes()?
+            .into_iter()
+            .filter(|route| !self.members.iter().any(|member| member.carries(route)))
+            .map(|route| RouteChange::Delete { route })
+            .collect();
         self.netlink.apply(&leftovers).map(drop)
     }
 
