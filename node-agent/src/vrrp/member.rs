@@ -172,12 +172,16 @@ impl Member {
             // VIPs leave the old interface with the role.
             self.link(false, now, shell);
         }
+        let is_renumbered = plan.config.virtual_router_id != self.plan.config.virtual_router_id;
         let drain = plan.drain != self.plan.drain;
         let hold_preemption = plan.hold_preemption != self.plan.hold_preemption;
         let prefixes = plan.prefix_lengths != self.plan.prefix_lengths;
         self.plan = plan;
         self.changed = true;
         self.refresh.outdate();
+        if is_renumbered && self.socket.is_some() {
+            self.open(shell);
+        }
         self.wire.reconfigure(self.plan.config.clone());
         let config = Box::new(self.plan.config.clone());
         self.input(Input::Reconfigure(config), now, shell);

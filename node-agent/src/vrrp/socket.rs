@@ -16,6 +16,8 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use super::plan::Family;
 
+mod filter;
+
 /// Precedence "internetwork control", so that adverts survive a congested link.
 const CLASS_SELECTOR_6: u32 = 0xc0;
 
@@ -40,7 +42,12 @@ pub(super) struct AdvertisementSocket {
 
 impl AdvertisementSocket {
     /// Opens the socket and joins the group. Needs `CAP_NET_RAW`.
-    pub(super) fn open(interface: &str, index: u32, family: Family) -> io::Result<Self> {
+    pub(super) fn open(
+        interface: &str,
+        index: u32,
+        family: Family,
+        virtual_router_id: u8,
+    ) -> io::Result<Self> {
         let domain = match family {
             Family::Ipv4 => Domain::IPV4,
             Family::Ipv6 => Domain::IPV6,
@@ -75,8 +82,15 @@ impl AdvertisementSocket {
             family,
             interface_index: index,
         };
+        opened.hear(virtual_router_id)?;
         opened.join()?;
         Ok(opened)
+    }
+
+    /// Hears one virtual router from now on.
+    pub(super) fn hear(&self, virtual_router_id: u8) -> io::Result<()> {
+        let filter = filter::of(self.family, virtual_router_id);
+        self.socket.attach_filter(&filter)
     }
 
     /// Joins the group anew, which makes the kernel tell the switches again (IGMP, MLD): a switch

@@ -135,3 +135,34 @@ fn another_key_splits_and_the_same_key_heals() {
     assert!(happened.iter().any(is_healed), "{happened:?}");
     assert_eq!(first.handle.metrics().split_brain.get(), 0);
 }
+
+/// The kernel lets through what is for the virtual router that a socket is for now.
+#[test]
+fn routers_that_get_another_id_go_on_hearing_each_other() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let plan = |host: &Host, last: u8, priority, id| {
+        let mut configs = vec![
+            config(own(last), VIP, priority),
+            config(host.link_local(), VIP6, priority),
+        ];
+        for config in &mut configs {
+            config.virtual_router_id = id;
+        }
+        plan(host, configs)
+    };
+    let (first, second) = (one.start(), two.start());
+    for id in [51, 52] {
+        first.handle.configure(plan(&one, 1, 150, id));
+        second.handle.configure(plan(&two, 2, 100, id));
+        first.wait_state(&runtime, RouterState::Active);
+        second.wait_state(&runtime, RouterState::Backup);
+        let heard = second.handle.metrics();
+        let before = heard.advertisements_received.get();
+        until("the peer is heard", || {
+            heard.advertisements_received.get() > before + 10
+        });
+        assert!(one.has(VIP) && one.has(VIP6) && !two.has(VIP) && !two.has(VIP6));
+    }
+}

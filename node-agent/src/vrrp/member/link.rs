@@ -59,11 +59,15 @@ impl Member {
 
     fn open_sockets(&mut self) -> io::Result<()> {
         self.port = Some(Port::find(&self.plan.interface_name)?);
-        if self.socket.is_none() {
+        let virtual_router_id = self.plan.config.virtual_router_id;
+        if let Some(socket) = &self.socket {
+            socket.hear(virtual_router_id)?;
+        } else {
             self.socket = Some(AdvertisementSocket::open(
                 &self.plan.interface_name,
                 self.plan.interface_index,
                 self.plan.family,
+                virtual_router_id,
             )?);
         }
         Ok(())
