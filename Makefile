@@ -19,9 +19,10 @@ demo-down:
 ## Everything that CI runs.
 test: setup format lint unit tools chart light machines images e2e
 
-## What takes too long for every change: random edits by the ten thousand, years of VRRP, and Debian's kernel in an emulator.
-test-long: tools marks
+## What takes too long for every change: random edits by the ten thousand, years of VRRP, the power of each node, and Debian's kernel in an emulator.
+test-long: tools marks images
 	LVS_TEST_SEQUENCES=10000 cargo test -p lvs-e2e --test light -- agent_shells_against_the_kernel
+	cargo test -p lvs-e2e --test power_loss
 	LVS_VRRP_SIMULATED_HOURS=100000 cargo test --release -p lvs-vrrp --test simulator -- --nocapture long::
 
 ## Install what the rest needs (as root), or print the command that does.
