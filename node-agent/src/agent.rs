@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lvs_health::{Engine, Health};
-use lvs_ipvs::ServiceKey;
+use lvs_ipvs::{ServiceKey, SyncDaemon};
 use nix::sys::utsname::uname;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
@@ -122,6 +122,8 @@ pub struct Agent {
     todo: Todo,
     /// When those that leave are looked at again.
     next_look_at_leaving: Option<Instant>,
+    /// The sync daemons of the kernel.
+    daemons: Vec<SyncDaemon>,
     /// Instances that wait for connections before they preempt.
     sync_hold: SyncHold,
     /// When that is looked at again.
@@ -185,6 +187,7 @@ impl Agent {
             programming: Programming::default(),
             todo: Todo::Everything,
             next_look_at_leaving: None,
+            daemons: Vec::new(),
             sync_hold: SyncHold::default(),
             next_look_at_connections: None,
             refused_ops: Vec::new(),

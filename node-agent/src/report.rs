@@ -1,6 +1,7 @@
 //! What the loop says about the node: the parts of `NodePlan.status` that it knows, and drift.
 
 pub mod compose;
+pub mod connection_sync;
 pub mod refusal;
 pub mod services;
 

@@ -24,7 +24,7 @@ pub const STALLED: &str = "Stalled";
 pub const PEERS_REACHABLE: &str = "PeersReachable";
 /// `DirectorPair`: every instance has an Active Router.
 pub const ACTIVE_ELECTED: &str = "ActiveElected";
-/// `DirectorPair`: connections are synchronised between the directors.
+/// `DirectorPair`, `NodePlan`: connections are synchronised between the directors.
 pub const CONNECTION_SYNCED: &str = "ConnectionSynced";
 /// `DirectorPair`: True is bad: more than one director is Active in an instance.
 pub const SPLIT_BRAIN: &str = "SplitBrain";
@@ -115,6 +115,10 @@ pub mod reason {
     pub const UNSUPPORTED_BY_KERNEL: &str = "UnsupportedByKernel";
     /// The members that are up weigh less than the quorum; the fallback serves, if there is one.
     pub const QUORUM_LOST: &str = "QuorumLost";
+    /// A director is being told of the connections of the Active Router.
+    pub const CATCHING_UP: &str = "CatchingUp";
+    /// A director's kernel does not run the sync daemons.
+    pub const SYNC_DAEMON_MISSING: &str = "SyncDaemonMissing";
     /// Connections of what was asked to drain are still open.
     pub const CONNECTIONS_REMAIN: &str = "ConnectionsRemain";
     /// A sysctl differs from what it should be, and nobody is to change it (`CheckOnly`).

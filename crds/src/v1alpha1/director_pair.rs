@@ -145,7 +145,7 @@ pub struct SyncGroup {
     ),
     printcolumn(name = "Directors", type_ = "string", json_path = ".status.members"),
     printcolumn(name = "Active", type_ = "string", json_path = ".status.active"),
-    printcolumn(name = "Sync", type_ = "string", json_path = ".spec.connectionSync.mode"),
+    printcolumn(name = "Sync", type_ = "string", json_path = ".status.conditions[?(@.type==\"ConnectionSynced\")].status"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

@@ -333,6 +333,8 @@ impl Agent {
             health: &self.health.borrow(),
             services: &self.services,
             programming: &self.programming,
+            daemons: &self.daemons,
+            sync_hold: &self.sync_hold,
             kernel: &self.kernel_name,
             ipvs_version: self.ipvs_version.as_deref(),
             lacks_ipvs: lacks_ipvs.as_ref(),

@@ -17,6 +17,7 @@ use crate::plan::sync_hold::{Rule, SyncHold};
 impl Agent {
     /// Brings the decision up to date, counting connections only while somebody waits for them.
     pub(super) fn look_at_connections(&mut self, bundle: &PlanBundle, observed: &Observed) {
+        self.daemons.clone_from(&observed.daemons);
         let now = Instant::now();
         let director = bundle.plan.director.as_ref();
         let waits = |role: &&DirectorRole| role.vrrp.preemption.mode == PreemptionMode::AfterSync;

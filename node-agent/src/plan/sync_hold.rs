@@ -148,6 +148,16 @@ impl SyncHold {
         self.instances.get(instance) != Some(&Standing::Ready)
     }
 
+    /// The instances that wait.
+    pub fn waiting_instances(&self) -> impl Iterator<Item = &str> {
+        self.instances
+            .iter()
+            .filter_map(|(instance, standing)| match standing {
+                Standing::Waiting(_) => Some(instance.as_str()),
+                Standing::Ready => None,
+            })
+    }
+
     /// When the first wait ends at the latest.
     #[must_use]
     pub fn next_timeout(&self, rule: Rule) -> Option<Instant> {

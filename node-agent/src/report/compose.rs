@@ -10,13 +10,15 @@ use lvs_crds::v1alpha1::{
     UnhealthyServer,
 };
 use lvs_health::Health;
+use lvs_ipvs::SyncDaemon;
 
 use super::refusal::{NodeKernel, Refused};
-use super::{Report, ReportedCondition, services};
+use super::{Report, ReportedCondition, connection_sync, services};
 use crate::bundle::PlanBundle;
 use crate::plan::Problem;
 use crate::plan::members::MemberKey;
 use crate::plan::services::Services;
+use crate::plan::sync_hold::SyncHold;
 use crate::programming::Programming;
 use crate::vrrp::{VrrpPlan, VrrpReport};
 
@@ -46,6 +48,10 @@ pub struct Outcome<'a> {
     pub services: &'a Services,
     /// How far they are carried out.
     pub programming: &'a Programming,
+    /// The sync daemons that the kernel runs.
+    pub daemons: &'a [SyncDaemon],
+    /// What waits for connections.
+    pub sync_hold: &'a SyncHold,
     /// The node's kernel.
     pub kernel: &'a NodeKernel,
     /// Version of its IPVS, if that is known.
@@ -90,6 +96,11 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
             },
         ));
     }
+    conditions.extend(
+        plan.director
+            .as_ref()
+            .and_then(|role| connection_sync::condition(role, outcome.daemons, outcome.sync_hold)),
+    );
     let leaving = services::leaving(outcome.services, outcome.programming);
     let down = outcome.health.iter().filter(|(_, health)| !health.up);
     Report {

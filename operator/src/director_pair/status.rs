@@ -60,7 +60,7 @@ pub fn status(
         conditions.set(condition::PROGRAMMED, programmed);
         conditions.set(condition::PEERS_REACHABLE, peers_reachable(report));
         conditions.set(condition::ACTIVE_ELECTED, active_elected(pair, report));
-        if let Some(finding) = connection_synced(world, pair) {
+        if let Some(finding) = connection_synced(world, pair, report) {
             conditions.set(condition::CONNECTION_SYNCED, finding);
         }
         let split = split_brain(pair, report);
@@ -219,22 +219,33 @@ fn active_elected(pair: &DirectorPair, report: &PairReport<'_>) -> Finding {
 }
 
 /// Present when the agents report on connection synchronisation.
-fn connection_synced(world: &World, pair: &DirectorPair) -> Option<Finding> {
+fn connection_synced(
+    world: &World,
+    pair: &DirectorPair,
+    report: &PairReport<'_>,
+) -> Option<Finding> {
     let mut finding = None;
     for director in &pair.spec.directors {
-        let plan = world.node_plans.get(&director.node_name)?;
+        let name = &director.node_name;
+        let is_away = report.progress.absent.contains(name) || report.silent.contains(name);
+        let plan = world.node_plans.get(name)?;
         let reported = plan
             .status
             .iter()
             .flat_map(|status| &status.conditions)
             .find(|reported| reported.type_ == condition::CONNECTION_SYNCED)?;
+        if is_away {
+            return Some(Finding::no(
+                reason::AGENT_NOT_REPORTING,
+                format!(
+                    "{name} is not there to be told of connections; condition PeersReachable says why"
+                ),
+            ));
+        }
         if reported.status != "True" {
             return Some(Finding::no(
                 reported.reason.clone(),
-                format!(
-                    "the agent on {} says: {}",
-                    director.node_name, reported.message
-                ),
+                format!("the agent on {name} says: {}", reported.message),
             ));
         }
         finding = Some(Finding::yes(

@@ -240,6 +240,9 @@ impl Sim {
         if plan.spec.real_server.is_some() {
             types.extend([condition::LOOPBACK_CONFIGURED, condition::ARP_SUPPRESSED]);
         }
+        if plan.spec.director.is_some() {
+            types.push(condition::CONNECTION_SYNCED);
+        }
         let active = self.active.as_deref().unwrap_or("lb-1") == node;
         let instances = plan.spec.director.iter().flat_map(|role| &role.instances);
         let draining = self.draining.get(node).cloned().unwrap_or_default();

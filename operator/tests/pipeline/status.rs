@@ -60,6 +60,7 @@ fn all_is_well() {
         ("Ready", "True"),
         ("SplitBrain", "False"),
         ("PeersReachable", "True"),
+        ("ConnectionSynced", "True"),
         ("VRRPHealthy", "True"),
     ] {
         assert_eq!(condition_of(&pair.conditions, type_).0, status, "{type_}");
@@ -214,6 +215,10 @@ fn a_director_that_is_off_holds_nobody_up() {
     assert_eq!(
         condition_of(&pair.conditions, "PeersReachable").1,
         "NodeNotReady"
+    );
+    assert_eq!(
+        condition_of(&pair.conditions, "ConnectionSynced").1,
+        "AgentNotReporting"
     );
     assert_eq!(condition_of(&pair.conditions, "Ready").0, "True");
     sim.edit_service("default/web", |web| {

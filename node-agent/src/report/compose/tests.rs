@@ -47,6 +47,8 @@ impl Case {
             health: &self.health,
             services: &Services::resolve(&self.bundle, &Services::default()),
             programming: &Programming::default(),
+            daemons: &[],
+            sync_hold: &SyncHold::default(),
             kernel: &kernel(),
             ipvs_version: Some("1.2.1"),
             lacks_ipvs: self.lacks_ipvs.as_ref(),
@@ -95,8 +97,16 @@ fn a_plan_that_the_kernel_equals_is_applied() {
     let report = settled(web_director(&json!({}))).report();
     assert_eq!(report.observed_generation, 1);
     assert_eq!(report.applied_revision.as_deref(), Some("r1"));
-    assert_eq!(report.conditions.len(), 1);
-    assert!(report.conditions[0].status);
+    let conditions = report.conditions.iter();
+    let conditions: Vec<_> = conditions
+        .map(|condition| (condition.type_, condition.status))
+        .collect();
+    // The case has no daemons.
+    let expected = [
+        (condition::PROGRAMMED, true),
+        (condition::CONNECTION_SYNCED, false),
+    ];
+    assert_eq!(conditions, expected);
 }
 
 #[test]
