@@ -14,6 +14,7 @@
 pub mod cluster;
 pub mod connections;
 pub mod eventually;
+pub mod example;
 pub mod gap;
 pub mod ipvs;
 pub mod keepalived;

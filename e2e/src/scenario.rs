@@ -7,7 +7,8 @@ use anyhow::Result;
 use libtest_mimic::{Arguments, Failed, Trial};
 use lvs_lab::Topology;
 
-use crate::cluster::{Cluster, Example};
+use crate::cluster::Cluster;
+use crate::example::Example;
 
 /// A step: what it shows, and how.
 pub type Step = (&'static str, fn(&Cluster) -> Result<()>);

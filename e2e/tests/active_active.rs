@@ -12,8 +12,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{ACTIVE_ACTIVE, Cluster};
+use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::example::ACTIVE_ACTIVE;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{ROOM, TAKEN_OVER};
 use lvs_e2e::scenario;

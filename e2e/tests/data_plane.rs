@@ -13,7 +13,7 @@
 
 use std::process::ExitCode;
 
-use lvs_e2e::cluster::PERSISTENCE;
+use lvs_e2e::example::PERSISTENCE;
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 

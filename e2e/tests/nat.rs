@@ -13,7 +13,7 @@
 
 use std::process::ExitCode;
 
-use lvs_e2e::cluster::NAT;
+use lvs_e2e::example::NAT;
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{Cluster, DIRECT_ROUTING};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::example::DIRECT_ROUTING;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, OUT, TAKEN_OVER};
 use lvs_e2e::scenario;

@@ -14,8 +14,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lvs_e2e::cluster::{Cluster, NAMESPACE, STICKINESS};
+use lvs_e2e::cluster::{Cluster, NAMESPACE};
 use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::example::STICKINESS;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{HANDED_OVER, OUT, TAKEN_OVER};
 use lvs_e2e::{keepalived, scenario};

@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{Cluster, THREE_SERVICES};
+use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::example::THREE_SERVICES;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, TAKEN_OVER};
 use lvs_e2e::scenario;

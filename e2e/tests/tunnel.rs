@@ -16,8 +16,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{Cluster, TUNNEL};
+use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::example::TUNNEL;
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 use lvs_lab::traffic::{Load, Traffic};

@@ -11,8 +11,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{Cluster, THREE_SERVICES, repository};
+use lvs_e2e::cluster::{Cluster, repository};
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::example::THREE_SERVICES;
 use lvs_e2e::keepalived;
 use lvs_lab::{Running, Topology};
 

@@ -12,7 +12,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use lvs_e2e::cluster::{Cluster, DIRECT_ROUTING};
+use lvs_e2e::cluster::Cluster;
+use lvs_e2e::example::DIRECT_ROUTING;
 use lvs_e2e::gap::gap;
 use lvs_lab::Topology;
 use lvs_lab::traffic::{RunningTraffic, Traffic};

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use lvs_e2e::cluster::{Cluster, FWMARK, repository};
+use lvs_e2e::cluster::{Cluster, repository};
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::example::FWMARK;
 use serde_json::json;
 
 use super::clients::{ask, ask_from, sources};
