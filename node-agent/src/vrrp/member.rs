@@ -66,6 +66,8 @@ pub(super) struct Member {
     /// When it was last told that routes were added again.
     route_restored_at: Option<Monotonic>,
     refresh: Refresh,
+    /// Packets may wait in the socket.
+    has_packets: bool,
     /// When to try again what has failed.
     retry_at: Option<Monotonic>,
     life: Life,
@@ -116,6 +118,7 @@ impl Member {
             routes: CarriedRoutes::default(),
             route_restored_at: None,
             refresh: Refresh::default(),
+            has_packets: true,
             retry_at: None,
             life: Life::Running,
             changed: true,
@@ -246,6 +249,19 @@ impl Member {
     /// The socket, while the interface runs.
     pub(super) fn socket(&self) -> Option<&AdvertisementSocket> {
         self.socket.as_ref()
+    }
+
+    /// Takes in whether packets wait in the socket.
+    pub(super) fn note_packets(&mut self, has_packets: bool) {
+        self.has_packets = has_packets;
+    }
+
+    /// Whether the socket is to be read. Before a timer is served it always is: packets may have come since, and
+    /// a thread that was late must not take that for a silent peer. The timer of a Backup in a group is served
+    /// by that.
+    pub(super) fn is_to_be_heard(&mut self, now: Monotonic) -> bool {
+        let is_due = self.router.next_deadline().is_none_or(|due| due <= now);
+        std::mem::take(&mut self.has_packets) || is_due
     }
 
     /// When to call [`Member::tick`].

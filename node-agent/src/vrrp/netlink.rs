@@ -79,6 +79,8 @@ pub(super) struct Netlink {
     port: u32,
     sequence: u32,
     pending: VecDeque<Notice>,
+    /// Notices may wait in the socket.
+    is_readable: bool,
 }
 
 impl Netlink {
@@ -101,6 +103,7 @@ impl Netlink {
             batch: Vec::new(),
             sequence: 0,
             pending: VecDeque::new(),
+            is_readable: true,
         })
     }
 
@@ -204,10 +207,15 @@ impl Netlink {
 
     /// The next notice, if any. Never waits.
     pub(super) fn notice(&mut self) -> io::Result<Option<Notice>> {
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && std::mem::take(&mut self.is_readable) {
             self.receive_all(&mut |_| {})?;
         }
         Ok(self.pending.pop_front())
+    }
+
+    /// Takes in whether notices wait in the socket.
+    pub(super) fn note_readable(&mut self, is_readable: bool) {
+        self.is_readable = is_readable;
     }
 
     /// Whether notices were set aside while a request was answered.

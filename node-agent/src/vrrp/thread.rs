@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, mpsc as std_mpsc};
 use std::time::Duration;
 
+use lvs_vrrp::Monotonic;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::EventFd;
@@ -101,10 +102,12 @@ impl VrrpThread {
     /// Runs until it is told to stop and all routers have handed over.
     pub(super) fn run(mut self) -> io::Result<()> {
         loop {
-            // Packets before timers: a thread that was late must not take that for a silent peer.
-            self.take_packets()?;
+            // Packets before the timers of the same moment: a thread that was late must not take that for a silent
+            // peer.
+            let now = clock();
+            self.take_packets(now)?;
+            self.serve_timers(now);
             self.take_commands()?;
-            self.serve_timers();
             self.take_notices()?;
             self.settle_groups();
             self.reap()?;
@@ -144,8 +147,7 @@ impl VrrpThread {
         }
     }
 
-    fn take_packets(&mut self) -> io::Result<()> {
-        let now = clock();
+    fn take_packets(&mut self, now: Monotonic) -> io::Result<()> {
         let Self {
             links,
             netlink,
@@ -156,6 +158,9 @@ impl VrrpThread {
         let mut shell = shell(links, netlink, packets);
         let mut buffer = [0_u8; PACKET_BYTES];
         for member in members {
+            if !member.is_to_be_heard(now) {
+                continue;
+            }
             for _ in 0..PACKETS_PER_TURN {
                 let Some(socket) = member.socket() else {
                     break;
@@ -258,8 +263,7 @@ impl VrrpThread {
         Ok(())
     }
 
-    fn serve_timers(&mut self) {
-        let now = clock();
+    fn serve_timers(&mut self, now: Monotonic) {
         let Self {
             links,
             netlink,
@@ -335,6 +339,19 @@ impl VrrpThread {
         match ppoll(&mut descriptors, timeout.map(TimeSpec::from_duration), None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
+        }
+        // An error is found by reading, too.
+        let is_ready = |descriptor: &PollFd<'_>| descriptor.any() != Some(false);
+        let ready: Vec<bool> = descriptors.iter().map(is_ready).collect();
+        let mut ready = ready.into_iter();
+        let is_woken = ready.next() == Some(true);
+        self.netlink.note_readable(ready.next() == Some(true));
+        let with_sockets = |member: &&mut Member| member.socket().is_some();
+        for (member, is_ready) in self.members.iter_mut().filter(with_sockets).zip(ready) {
+            member.note_packets(is_ready);
+        }
+        if !is_woken {
+            return Ok(());
         }
         match self.links.wake.read() {
             Ok(_) | Err(Errno::EAGAIN) => Ok(()),

@@ -19,9 +19,10 @@ impl Member {
         let due = self.router.advertisement_due();
         let mut has_advertised = false;
         let outputs = self.recorder.handle(&mut self.router, input, now);
+        let mut told = Vec::new();
         for output in outputs {
             let is_advertisement = matches!(output, Output::SendAdvertisement { .. });
-            self.perform(output, shell);
+            self.carry_out(output, &mut told, shell);
             if is_advertisement
                 && !has_advertised
                 && let Some(due) = due.filter(|due| *due <= now)
@@ -30,6 +31,8 @@ impl Member {
             }
             has_advertised |= is_advertisement;
         }
+        // Whoever is told is woken, which may cost this thread the CPU: the network comes first.
+        self.tell_all(told, shell);
         if self.router.role() != Role::Active {
             self.refresh.end();
         } else if has_advertised && self.refresh.is_due(now) {
@@ -40,6 +43,17 @@ impl Member {
 
     pub(super) fn perform(&mut self, output: Output, shell: &mut Shell<'_>) {
         let mut told = Vec::new();
+        self.carry_out(output, &mut told, shell);
+        self.tell_all(told, shell);
+    }
+
+    fn tell_all(&self, told: Vec<VrrpEventKind>, shell: &Shell<'_>) {
+        for kind in told {
+            self.tell(kind, shell);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, told: &mut Vec<VrrpEventKind>, shell: &mut Shell<'_>) {
         match output {
             Output::SendAdvertisement {
                 destination,
@@ -53,14 +67,14 @@ impl Member {
                 self.refresh.outdate();
                 let wanted = self.with_prefixes(&addresses);
                 let lifetime = self.lifetime_seconds();
-                self.vips.add(&wanted, lifetime, shell.netlink, &mut told);
+                self.vips.add(&wanted, lifetime, shell.netlink, told);
                 self.settle_routes(&[], shell);
             }
             Output::RemoveVips(addresses) => {
                 self.changed = true;
                 self.refresh.outdate();
                 self.settle_routes(&addresses, shell);
-                self.vips.remove(&addresses, shell.netlink, &mut told);
+                self.vips.remove(&addresses, shell.netlink, told);
             }
             Output::Announce(addresses) => self.announce(&addresses, shell),
             Output::RoleChanged { from, to, reason } => {
@@ -97,9 +111,6 @@ impl Member {
             }
             Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
             Output::Stopped => self.life = Life::Stopped,
-        }
-        for kind in told {
-            self.tell(kind, shell);
         }
     }
 
