@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use lvs_e2e::cluster::Cluster;
+use lvs_e2e::eventually::eventually;
 use lvs_e2e::example::DIRECT_ROUTING;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, OUT, TAKEN_OVER};
@@ -79,6 +80,17 @@ fn lose(cluster: &Cluster, name: &str, noticed: Duration) -> Result<Report> {
     node.wait_ready()?;
     let back = Instant::now();
     cluster.forget_servers(name)?;
+    if DIRECT_ROUTING.real_servers.contains(&name) {
+        // What answers checks is given requests: the service starts after the agent.
+        eventually(
+            "the real server has the VIP",
+            Duration::from_secs(90),
+            || {
+                ensure!(cluster.has_address(name, VIP)?, "it has not");
+                Ok(())
+            },
+        )?;
+    }
     cluster.start_servers()?;
     cluster.wait_ready(90)?;
     cluster.wait_holder(ACTIVE, VIP, Duration::from_secs(60))?;
