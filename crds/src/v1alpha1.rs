@@ -16,6 +16,7 @@ pub mod connection_sync;
 pub mod director_kernel;
 pub mod director_pair;
 pub mod drain;
+pub mod fencing;
 mod format;
 pub mod forwarding;
 pub mod frontend;
@@ -40,6 +41,7 @@ pub use director_pair::{
     InstancePriority, InstanceStatus, SyncGroup, VrrpInstance,
 };
 pub use drain::{Drain, DrainTimeoutAction};
+pub use fencing::{Fencing, FencingHook, FencingReport, FencingRun, OtherDirector};
 pub use forwarding::{Forwarding, ForwardingMethod, Tunnel, TunnelChecksum, TunnelType};
 pub use frontend::{
     AddressFamily, BindAddresses, FirewallMark, Frontend, MarkRules, Port, Protocol,

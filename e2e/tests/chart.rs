@@ -183,6 +183,47 @@ fn realtime_priority_brings_directors_the_capabilities_that_it_needs() {
 }
 
 #[test]
+fn hooks_bring_directors_the_root_of_their_node_and_nothing_else_does() {
+    let of = |values: &[&str], key| {
+        let objects = render(values);
+        let spec = agent_template(&objects, key)["spec"].clone();
+        let container = spec["containers"][0].clone();
+        let capabilities = strings(&container["securityContext"]["capabilities"]["add"]);
+        let mounts = container["volumeMounts"].as_sequence().unwrap().clone();
+        let root = mounts.into_iter().find(|mount| mount["name"] == "root");
+        let volumes = spec["volumes"].as_sequence().unwrap().clone();
+        let volume = volumes.into_iter().find(|volume| volume["name"] == "root");
+        (capabilities, strings(&container["args"]), root, volume)
+    };
+    let enabled = [
+        "agent.hooks.enabled=true",
+        "agent.hooks.directory=/opt/hooks",
+    ];
+    let (capabilities, arguments, root, volume) = of(&enabled, "director.yaml");
+    assert_eq!(capabilities, set(["NET_ADMIN", "NET_RAW", "SYS_CHROOT"]));
+    assert!(
+        arguments.contains("--hooks-dir=/opt/hooks"),
+        "{arguments:?}"
+    );
+    assert!(
+        arguments.contains("--hooks-root=/host/root"),
+        "{arguments:?}"
+    );
+    let root = root.unwrap();
+    assert_eq!(
+        (&root["mountPath"], &root["readOnly"]),
+        (&"/host/root".into(), &true.into())
+    );
+    assert_eq!(volume.unwrap()["hostPath"]["path"], "/");
+    for (values, key) in [(&enabled[..], "real-server.yaml"), (&[], "director.yaml")] {
+        let (capabilities, arguments, root, volume) = of(values, key);
+        assert_eq!(capabilities, set(["NET_ADMIN", "NET_RAW"]), "{key}");
+        assert!(!arguments.contains("--hooks-root=/host/root"), "{key}");
+        assert_eq!((root, volume), (None, None), "{key}");
+    }
+}
+
+#[test]
 fn operator_runs_unprivileged_with_a_disruption_budget() {
     let objects = render(&[]);
     let spec = &find(&objects, "Deployment", "lvs-operator")["spec"];
@@ -243,6 +284,7 @@ fn unknown_and_wrong_values_are_refused() {
         ("agent.statistics.maximumSeries=-1", "maximumSeries"),
         ("agent.statistics.labels=all", "labels"),
         ("agent.vrrp.realtimePriority=100", "realtimePriority"),
+        ("agent.hooks.directory=hooks", "directory"),
         ("images.pullPolicy=Sometimes", "pullPolicy"),
         ("colour=red", "colour"),
     ] {

@@ -19,6 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lvs_crds::v1alpha1::FencingReport;
 use lvs_health::{Engine, Health};
 use lvs_ipvs::{ServiceKey, SyncDaemon};
 use nix::sys::utsname::uname;
@@ -76,6 +77,8 @@ pub struct Inputs {
     pub secrets: watch::Receiver<Secrets>,
     /// The VRRP thread.
     pub vrrp: VrrpHandle,
+    /// How the fencing of peers is; none = there is none.
+    pub fencing: watch::Receiver<Option<FencingReport>>,
 }
 
 /// What the loop says.
@@ -219,6 +222,7 @@ impl Agent {
                 () = &mut stop => break,
                 Ok(()) = self.inputs.plans.changed() => self.plan_received = Some(Instant::now()),
                 Ok(()) = self.inputs.secrets.changed() => {}
+                Ok(()) = self.inputs.fencing.changed() => {}
                 Ok(()) = self.health.changed() => self.has_new_health = true,
                 changed = self.vrrp_report.changed() => if changed.is_err() { break },
                 () = self.kernel.changed() => {}

@@ -58,6 +58,15 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub secrets_dir: Option<PathBuf>,
 
+    /// Where the programs are that plans name as hooks.
+    #[arg(long, env = "HOOKS_DIR", default_value = "/etc/lvs-operator/hooks")]
+    pub hooks_dir: PathBuf,
+
+    /// Where the host's root is: hooks are run with it as their root, which needs `CAP_SYS_CHROOT`. Absent: with the
+    /// agent's own.
+    #[arg(long, env = "HOOKS_ROOT", value_name = "DIR")]
+    pub hooks_root: Option<PathBuf>,
+
     /// Run without the parent process that restarts a crashed agent. The parent itself starts the
     /// agent with this.
     #[arg(long, hide_short_help = true)]

@@ -7,9 +7,11 @@ pub mod bundle;
 pub mod diff;
 pub mod drift;
 pub mod facts;
+pub mod fencing;
 #[cfg(test)]
 mod fixture;
 pub mod heartbeat;
+pub mod hook;
 pub mod kernel;
 pub mod lock;
 pub mod metrics;

@@ -10,10 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use clap::Parser as _;
 use kube::{Client, Config};
+use lvs_crds::v1alpha1::FencingReport;
 use lvs_node_agent::admin::{self, Admin};
 use lvs_node_agent::agent::{Agent, Inputs, Outputs, Settings};
 use lvs_node_agent::args::{Args, LogFormat};
+use lvs_node_agent::fencing;
 use lvs_node_agent::heartbeat::Heartbeat;
+use lvs_node_agent::hook::Hooks;
+use lvs_node_agent::hook::launch::Launch;
 use lvs_node_agent::lock::AgentLock;
 use lvs_node_agent::metrics::Metrics;
 use lvs_node_agent::op_log::OpLog;
@@ -57,6 +61,9 @@ const BLOCKING_KEEP_ALIVE: Duration = Duration::from_secs(1);
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
+    if let Some(launch) = Launch::from_arguments(std::env::args_os()) {
+        return launch.run();
+    }
     let args = Args::parse();
     if args.unsupervised {
         // A thread of its own writes the log: who reads it may be slow, and a plan has thousands of lines. What it
@@ -182,6 +189,7 @@ async fn work(
         move |verdicts| control.track(verdicts),
     );
     tokio::spawn(tracking);
+    let fencing = start_fencing(&args, &plans, &vrrp, &metrics, notices.clone());
     tokio::spawn(pass_on(drifted, notices));
     let admin = Admin {
         heartbeat: heartbeat.clone(),
@@ -203,6 +211,7 @@ async fn work(
         plans: plans.bundle,
         secrets,
         vrrp,
+        fencing,
     };
     let outputs = Outputs {
         reports,
@@ -281,6 +290,26 @@ fn start_reporter(
         refusals,
     ));
     notices
+}
+
+/// Starts the task that fences peers, and answers with how that is.
+fn start_fencing(
+    args: &Args,
+    plans: &Plans,
+    vrrp: &VrrpHandle,
+    metrics: &Metrics,
+    notices: Option<mpsc::Sender<Notice>>,
+) -> watch::Receiver<Option<FencingReport>> {
+    let hooks = Hooks::new(args.hooks_dir.clone(), args.hooks_root.clone());
+    let (reports, report) = watch::channel(None);
+    let outputs = fencing::Outputs {
+        reports,
+        metrics: metrics.clone(),
+        notices,
+    };
+    let fencing = fencing::run(plans.bundle.clone(), vrrp.report(), hooks, outputs);
+    tokio::spawn(fencing);
+    report
 }
 
 fn start_source(

@@ -26,6 +26,13 @@ pub struct WayLabel {
     pub way: &'static str,
 }
 
+/// How something ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `success` or `failure`.
+    pub result: &'static str,
+}
+
 /// A member that leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct LeavingLabel {
@@ -46,6 +53,8 @@ pub struct Metrics {
     pub failed_ops: Family<KindLabel, Counter>,
     /// Changes by others that were repaired.
     pub drift: Family<KindLabel, Counter>,
+    /// Hooks that were run against a peer that fell silent.
+    pub fencing: Family<ResultLabel, Counter>,
     /// How long a pass took.
     pub pass_seconds: Histogram,
     /// How long it took from the receipt of a plan to the end of the pass that carried it out.
@@ -69,6 +78,7 @@ impl Metrics {
             ops: Family::default(),
             failed_ops: Family::default(),
             drift: Family::default(),
+            fencing: Family::default(),
             pass_seconds: Histogram::new(PASS_SECONDS),
             plan_seconds: Histogram::new(PASS_SECONDS),
             ipvs_watch: Family::default(),
@@ -88,6 +98,11 @@ impl Metrics {
             "drift",
             "Changes by others that were repaired, by kind of the repair",
             metrics.drift.clone(),
+        );
+        agent.register(
+            "fencing",
+            "Hooks that were run against a peer that fell silent, by result",
+            metrics.fencing.clone(),
         );
         agent.register_with_unit(
             "pass_duration",

@@ -8,7 +8,7 @@ pub mod services;
 use std::collections::BTreeMap;
 
 use lvs_crds::v1alpha1::{
-    DrainingServer, InstanceReport, KernelReport, ServiceProblem, UnhealthyServer,
+    DrainingServer, FencingReport, InstanceReport, KernelReport, ServiceProblem, UnhealthyServer,
 };
 
 /// State of the node after a pass of the loop. Two equal reports mean the same status.
@@ -20,6 +20,8 @@ pub struct Report {
     pub applied_revision: Option<String>,
     /// State of the VRRP instances.
     pub instances: Vec<InstanceReport>,
+    /// How the fencing of peers is; none = there is none.
+    pub fencing: Option<FencingReport>,
     /// Members whose checks fail, at most [`Report::MAX_NAMED`].
     pub unhealthy: Vec<UnhealthyServer>,
     /// How many members' checks fail, also those beyond the list.

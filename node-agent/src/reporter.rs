@@ -147,6 +147,7 @@ fn unwritten() -> NodePlanStatus {
         applied_revision: None,
         agent_version: None,
         instances: Vec::new(),
+        fencing: None,
         unhealthy: Vec::new(),
         unhealthy_count: 0,
         service_problems: Vec::new(),

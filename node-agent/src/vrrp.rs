@@ -44,7 +44,7 @@ mod vips;
 
 pub use metrics::VrrpMetrics;
 pub use plan::{Family, RouterPlan, VrrpPlan};
-pub use report::{RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport};
+pub use report::{LostPeer, RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport};
 
 use recorder::Recording;
 use thread::{Command, Links, VrrpThread};

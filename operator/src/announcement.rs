@@ -1,7 +1,10 @@
 //! No client: which Events tell people about a change of status. Only transitions are told.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use lvs_crds::v1alpha1::{DirectorPairStatus, RealServerStatus, VirtualServiceStatus, condition};
+use lvs_crds::v1alpha1::{
+    DirectorPairStatus, RealServerStatus, VirtualServiceStatus,
+    condition::{self, reason},
+};
 
 use crate::conditions::status_of;
 
@@ -54,7 +57,7 @@ pub fn announcements<S: Announce>(old: Option<&S>, new: &S) -> Vec<Announcement>
     told
 }
 
-/// `Accepted` and `Ready`. An object that has just been made is not told to be not ready yet.
+/// `Accepted`, `Ready` and what is wrong with a pair. An object that has just been made is not told to be not ready yet.
 fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Announcement> {
     let mut told = Vec::new();
     for condition in new {
@@ -66,7 +69,7 @@ fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Announcement> {
             (condition::ACCEPTED, "True", _) => {
                 told.push(Announcement::normal("Accepted", &condition.message));
             }
-            (condition::ACCEPTED, "False", _) => {
+            (condition::ACCEPTED | condition::FENCING_HEALTHY, "False", _) => {
                 told.push(Announcement::warning(&condition.reason, &condition.message));
             }
             (condition::READY, "True", _) => {
@@ -97,6 +100,18 @@ impl Announce for DirectorPairStatus {
                 .find(|instance| instance.name == name)
                 .and_then(|instance| instance.active.clone())
         };
+        let fenced = |status: &Self| {
+            let mut conditions = status.conditions.iter();
+            conditions
+                .find(|condition| {
+                    condition.type_ == condition::FENCING_HEALTHY
+                        && condition.reason == reason::PEER_FENCED
+                })
+                .map(|condition| condition.message.clone())
+        };
+        let fencing = fenced(self)
+            .filter(|message| fenced(old).as_ref() != Some(message))
+            .map(|message| Announcement::warning(reason::PEER_FENCED, message));
         self.instances
             .iter()
             .filter_map(|instance| {
@@ -121,6 +136,7 @@ impl Announce for DirectorPairStatus {
                     ),
                 })
             })
+            .chain(fencing)
             .collect()
     }
 }

@@ -26,7 +26,9 @@ The operator schedules it; see operator/src/agents.rs.
 */}}
 {{- define "lvs-operator.agentTemplate" -}}
 {{- /* Real servers run no VRRP. */}}
-{{- $realtimePriority := ternary .root.Values.agent.vrrp.realtimePriority 0 (eq .component "director-agent") }}
+{{- $isDirector := eq .component "director-agent" }}
+{{- $hasHooks := and $isDirector .root.Values.agent.hooks.enabled }}
+{{- $realtimePriority := ternary .root.Values.agent.vrrp.realtimePriority 0 $isDirector }}
 metadata:
   labels:
     app.kubernetes.io/name: lvs-operator
@@ -65,6 +67,12 @@ spec:
         - --statistics-level={{ .root.Values.agent.statistics.level }}
         - --statistics-maximum-series={{ int64 .root.Values.agent.statistics.maximumSeries }}
         - --vrrp-realtime-priority={{ int64 $realtimePriority }}
+      {{- if $isDirector }}
+        - --hooks-dir={{ .root.Values.agent.hooks.directory }}
+      {{- end }}
+      {{- if $hasHooks }}
+        - --hooks-root=/host/root
+      {{- end }}
       env:
         - name: NODE_NAME
           valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
@@ -86,6 +94,9 @@ spec:
             - SYS_NICE
             - IPC_LOCK
           {{- end }}
+          {{- if $hasHooks }}
+            - SYS_CHROOT
+          {{- end }}
       livenessProbe:
         httpGet: {host: 127.0.0.1, port: {{ .root.Values.agent.adminPort }}, path: /healthz}
         periodSeconds: 10
@@ -98,10 +109,18 @@ spec:
       volumeMounts:
         - {name: state, mountPath: /state}
         - {name: proc-sys-net, mountPath: /host/proc/sys/net}
+        {{- if $hasHooks }}
+        - {name: root, mountPath: /host/root, readOnly: true, mountPropagation: HostToContainer}
+        {{- end }}
   volumes:
     - name: state
       hostPath: {path: {{ .root.Values.agent.stateDirectory }}, type: DirectoryOrCreate}
     # The container's own /proc/sys is read-only; this is the part that the agent writes.
     - name: proc-sys-net
       hostPath: {path: /proc/sys/net, type: Directory}
+    {{- if $hasHooks }}
+    # Hooks are the node's own programs and need its libraries and shell.
+    - name: root
+      hostPath: {path: /, type: Directory}
+    {{- end }}
 {{- end -}}

@@ -32,6 +32,9 @@ pub const SPLIT_BRAIN: &str = "SplitBrain";
 /// `DirectorPair`: every instance runs on every director, and nothing is wrong with it.
 pub const VRRP_HEALTHY: &str = "VRRPHealthy";
 
+/// `DirectorPair` with fencing: nothing that should fence a silent director has failed.
+pub const FENCING_HEALTHY: &str = "FencingHealthy";
+
 /// `VirtualService`: everything that it names exists.
 pub const RESOLVED_REFS: &str = "ResolvedRefs";
 /// `VirtualService`: a director answers for its addresses.
@@ -107,6 +110,12 @@ pub mod reason {
     pub const MULTIPLE_ACTIVE_ROUTERS: &str = "MultipleActiveRouters";
     /// A VRRP instance cannot run on a director, or something is wrong with it; the message says what.
     pub const INSTANCE_PROBLEM: &str = "InstanceProblem";
+    /// A director fenced another; the message says which and when.
+    pub const PEER_FENCED: &str = "PeerFenced";
+    /// A director could not fence another now; the message says why.
+    pub const FENCING_PROBLEM: &str = "FencingProblem";
+    /// A director could not fence another; the message says why.
+    pub const FENCING_FAILED: &str = "FencingFailed";
     /// An agent has not reported.
     pub const AGENT_NOT_REPORTING: &str = "AgentNotReporting";
     /// An older virtual service of the pair has the same firewall mark.

@@ -5,8 +5,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdminState, ConnectionSync, InstanceRoute, InterfaceSelector, Sysctls, Timeouts, Track, Vrrp,
-    format,
+    AdminState, ConnectionSync, Fencing, InstanceRoute, InterfaceSelector, Sysctls, Timeouts,
+    Track, Vrrp, format,
 };
 
 /// A node that is a director.
@@ -212,6 +212,9 @@ pub struct DirectorPairSpec {
     /// VRRP settings.
     #[serde(default)]
     pub vrrp: Vrrp,
+    /// Fencing; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
     /// Connection synchronisation.
     #[serde(default)]
     pub connection_sync: ConnectionSync,

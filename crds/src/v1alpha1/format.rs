@@ -154,6 +154,12 @@ string_format!(
 );
 
 string_format!(
+    /// Name of a program in the directory of hooks: a file name that is not hidden.
+    HookName,
+    {"type": "string", "minLength": 1, "maxLength": 63, "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]*$"}
+);
+
+string_format!(
     /// Value of a label.
     LabelValue,
     {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"}

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AddressFamily, AdminState, ConnectionSync, InstanceAddress, InstanceRoute, InterfaceSelector,
-    SyncGroup, Sysctls, Timeouts, Track, TunnelType, UnhealthyBackend, Vrrp, format,
+    AddressFamily, AdminState, ConnectionSync, Fencing, FencingReport, InstanceAddress,
+    InstanceRoute, InterfaceSelector, OtherDirector, SyncGroup, Sysctls, Timeouts, Track,
+    TunnelType, UnhealthyBackend, Vrrp, format,
 };
 
 /// Version of the plan's format that this crate writes and reads.
@@ -80,6 +81,14 @@ pub struct DirectorRole {
     pub sync_groups: Vec<SyncGroup>,
     /// VRRP settings of the pair.
     pub vrrp: Vrrp,
+    /// Fencing; absent = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<Fencing>,
+    /// The other directors that are in service, while fencing needs them, at most 3, key `nodeName`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["nodeName".into()]))]
+    pub other_directors: Vec<OtherDirector>,
     /// Connection synchronisation; `syncID` is resolved, never 0 while enabled.
     pub connection_sync: ConnectionSync,
     /// How long silent connections are kept; absent = as the node has it.
@@ -343,6 +352,9 @@ pub struct NodePlanStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub instances: Vec<InstanceReport>,
+    /// How its fencing is; absent = it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing: Option<FencingReport>,
     /// Members whose checks fail, at most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]

@@ -330,6 +330,7 @@ impl Agent {
             vrrp_plan: self.vrrp_plan.as_ref().unwrap_or(&none),
             vrrp: &self.vrrp_report.borrow(),
             sources: &findings.sources,
+            fencing: self.inputs.fencing.borrow().as_ref(),
             health: &self.health.borrow(),
             services: &self.services,
             programming: &self.programming,

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lvs_crds::v1alpha1::condition::{self, reason};
 use lvs_crds::v1alpha1::{
-    DirectorRole, InstancePlan, InstanceReport, RouterState, SplitBrain, UnhealthyBackend,
-    UnhealthyServer,
+    DirectorRole, FencingReport, InstancePlan, InstanceReport, RouterState, SplitBrain,
+    UnhealthyBackend, UnhealthyServer,
 };
 use lvs_health::Health;
 use lvs_ipvs::SyncDaemon;
@@ -42,6 +42,8 @@ pub struct Outcome<'a> {
     pub vrrp: &'a VrrpReport,
     /// Where the advertisements of each instance come from.
     pub sources: &'a BTreeMap<String, Vec<IpAddr>>,
+    /// How the fencing of peers is; none = there is none.
+    pub fencing: Option<&'a FencingReport>,
     /// Health of the members.
     pub health: &'a BTreeMap<MemberKey, Health>,
     /// The virtual services.
@@ -111,6 +113,7 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
             .as_ref()
             .map(|role| instances(role, outcome))
             .unwrap_or_default(),
+        fencing: outcome.fencing.cloned(),
         unhealthy_count: down.clone().count(),
         unhealthy: down
             .take(Report::MAX_NAMED)
@@ -331,7 +334,7 @@ fn unhealthy(key: &MemberKey, health: &Health) -> UnhealthyServer {
     }
 }
 
-pub(super) fn shortened(mut text: String) -> String {
+pub(crate) fn shortened(mut text: String) -> String {
     if text.len() > MESSAGE_BYTES {
         let end = (0..=MESSAGE_BYTES - 3)
             .rev()

@@ -51,6 +51,7 @@ pub fn status(
         applied_revision: report.applied_revision.clone(),
         agent_version: Some(env!("CARGO_PKG_VERSION").into()),
         instances: report.instances.clone(),
+        fencing: report.fencing.clone(),
         unhealthy: report.unhealthy.clone(),
         unhealthy_count: i32::try_from(report.unhealthy_count).unwrap_or(i32::MAX),
         service_problems: report.service_problems.clone(),

@@ -14,7 +14,7 @@ use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
 use super::recorder::Recorder;
 use super::refresh::Refresh;
-use super::report::SplitBrain;
+use super::report::{LostPeer, SplitBrain};
 use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
@@ -55,6 +55,10 @@ pub(super) struct Member {
     /// What tracked things do to it.
     tracked: Verdict,
     split_brain: Option<SplitBrain>,
+    /// Whose silence made it Active.
+    lost_peer: Option<LostPeer>,
+    /// Who sent a packet last that was of no use, and when.
+    unusable: Option<(IpAddr, Monotonic)>,
     wire: Wire,
     socket: Option<AdvertisementSocket>,
     port: Option<Port>,
@@ -108,6 +112,8 @@ impl Member {
             router,
             tracked: Verdict::default(),
             split_brain: None,
+            lost_peer: None,
+            unusable: None,
             wire: Wire::new(plan.config.clone()),
             plan,
             socket: None,
@@ -406,7 +412,10 @@ impl Member {
                 };
                 self.input(input, now, shell);
             }
-            Err(reason) => shell.metrics.reject(reason),
+            Err(reason) => {
+                self.unusable = Some((header.source, now));
+                shell.metrics.reject(reason);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use lvs_crds::v1alpha1::RouterState;
-use lvs_vrrp::{Differences, RoleReason};
+use lvs_vrrp::{Differences, Monotonic, RoleReason};
 
 use super::brake::LONGEST_PAUSE;
 use super::plan::Family;
@@ -34,6 +34,8 @@ pub struct RouterReport {
     pub send_error: Option<String>,
     /// Another router that is Active beside this one.
     pub split_brain: Option<SplitBrain>,
+    /// The peer whose silence made this router Active, as long as it is.
+    pub lost_peer: Option<LostPeer>,
     /// Tracked things that have failed.
     pub failed_tracks: Vec<String>,
     /// Why the router cannot run, when its state is `Fault`.
@@ -98,6 +100,17 @@ pub struct SplitBrain {
     pub peer: IpAddr,
     /// When it was first heard.
     pub since: SystemTime,
+}
+
+/// An Active Router that fell silent without giving up its role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostPeer {
+    /// Address that it sent from.
+    pub address: IpAddr,
+    /// When it was last heard.
+    pub heard_at: Monotonic,
+    /// When it was taken for lost.
+    pub lost_at: Monotonic,
 }
 
 /// State of all routers, in the order of their instance and family.
@@ -294,6 +307,7 @@ mod tests {
             refused_routes: Vec::new(),
             send_error: None,
             split_brain: None,
+            lost_peer: None,
             failed_tracks: Vec::new(),
             fault: None,
         }

@@ -257,6 +257,10 @@ impl Router {
     /// their announcement, because announcing draws traffic.
     fn become_active(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
         let from = self.role();
+        let lost = match self.state {
+            State::Backup(watch) if reason == watch.cause => watch.lost(),
+            _ => None,
+        };
         self.learned_interval = None;
         self.told_differences = None;
         self.state = State::Active {
@@ -277,6 +281,10 @@ impl Router {
             to: Role::Active,
             reason,
         });
+        outputs.extend(lost.map(|lost| Output::PeerLost {
+            peer: lost.source,
+            heard_at: lost.at,
+        }));
     }
 
     fn become_backup(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {

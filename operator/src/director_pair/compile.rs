@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lvs_crds::v1alpha1::{
-    AdminState, Director, DirectorRole, InstancePlan, PreemptionMode, SysctlMode, Sysctls,
+    AdminState, Director, DirectorRole, InstancePlan, OtherDirector, PreemptionMode, SysctlMode,
+    Sysctls, TransportMode,
 };
 
 use super::validate::ValidatedPair;
@@ -59,6 +60,8 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
         instances,
         sync_groups: pair.sync_groups.clone(),
         vrrp: pair.vrrp.clone(),
+        fencing: pair.fencing.clone(),
+        other_directors: other_directors(pair, director),
         connection_sync: pair.connection_sync.clone(),
         timeouts: pair.timeouts.clone(),
         sysctls: sysctls(pair),
@@ -66,12 +69,20 @@ fn role(pair: &ValidatedPair, director: &Director, slices_digest: &str) -> Direc
     }
 }
 
-/// Where the other directors of a pair send their advertisements from, as far as that is known.
+/// The other directors of a pair that are in service.
+fn others<'a>(pair: &'a ValidatedPair, director: &Director) -> impl Iterator<Item = &'a Director> {
+    let own = director.node_name.clone();
+    pair.directors
+        .iter()
+        .filter(move |other| other.node_name != own && other.admin_state != AdminState::Disabled)
+}
+
+/// Where the other directors send the advertisements of an instance from, as far as that is known.
 fn peers(pair: &ValidatedPair, director: &Director, instance: &str) -> Vec<String> {
-    let others = pair.directors.iter().filter(|other| {
-        other.node_name != director.node_name && other.admin_state != AdminState::Disabled
-    });
-    let addresses: BTreeSet<&String> = others
+    if pair.vrrp.transport.mode == TransportMode::Multicast {
+        return Vec::new();
+    }
+    let addresses: BTreeSet<&String> = others(pair, director)
         .filter_map(|other| {
             let of = (other.node_name.clone(), instance.to_owned());
             pair.sources.get(&of)
@@ -79,6 +90,24 @@ fn peers(pair: &ValidatedPair, director: &Director, instance: &str) -> Vec<Strin
         .flatten()
         .collect();
     addresses.into_iter().cloned().collect()
+}
+
+/// Whom a director may have to fence, and what they are known by.
+fn other_directors(pair: &ValidatedPair, director: &Director) -> Vec<OtherDirector> {
+    if pair.fencing.is_none() {
+        return Vec::new();
+    }
+    let sources = |node: &str| {
+        let own = pair.sources.iter().filter(|((of, _), _)| of == node);
+        let addresses: BTreeSet<&String> = own.flat_map(|(_, addresses)| addresses).collect();
+        addresses.into_iter().cloned().collect()
+    };
+    others(pair, director)
+        .map(|other| OtherDirector {
+            node_name: other.node_name.clone(),
+            addresses: sources(&other.node_name),
+        })
+        .collect()
 }
 
 /// The sysctls of a pair. Waiting for connections needs them to be told of again and again.

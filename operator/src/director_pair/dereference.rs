@@ -47,7 +47,7 @@ pub struct References {
     pub secret: SecretLookup,
     /// Namespace that the Secret must be in.
     pub namespace: String,
-    /// Where the directors' advertisements come from; of use with unicast alone.
+    /// Where the directors' advertisements come from; of use with unicast and with fencing.
     pub sources: Sources,
 }
 
@@ -75,7 +75,7 @@ pub fn dereference(world: &World, pair: &DirectorPair) -> References {
 
 fn sources(world: &World, pair: &DirectorPair) -> Sources {
     let mut sources = Sources::new();
-    if pair.spec.vrrp.transport.mode == TransportMode::Multicast {
+    if pair.spec.vrrp.transport.mode == TransportMode::Multicast && pair.spec.fencing.is_none() {
         return sources;
     }
     for director in &pair.spec.directors {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    AdminState, BindAddresses, DirectorPair, DrainingServer, InstanceReport, NodePlan,
-    NodePlanStatus, RouterState, ServiceProblem, SplitBrain, UnhealthyBackend,
+    AdminState, BindAddresses, DirectorPair, DrainingServer, FencingReport, InstanceReport,
+    NodePlan, NodePlanStatus, RouterState, ServiceProblem, SplitBrain, UnhealthyBackend,
     condition::{self, reason},
 };
 
@@ -78,6 +78,8 @@ pub struct PairReport<'a> {
     pub contested: Vec<Contested<'a>>,
     /// Instances that do not run as they should on a director.
     pub troubled: Vec<(&'a str, &'a InstanceReport)>,
+    /// How the directors' fencing is, by node.
+    pub fencing: Vec<(&'a str, &'a FencingReport)>,
     /// How far they are.
     pub progress: Progress,
     /// Directors whose agent has never reported.
@@ -180,6 +182,9 @@ impl<'a> PairReport<'a> {
                     other: None,
                 });
             }
+        }
+        if let Some(fencing) = &status.fencing {
+            self.fencing.push((node, fencing));
         }
         for problem in &status.service_problems {
             self.problems

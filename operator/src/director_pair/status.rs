@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
-    DirectorPair, DirectorPairStatus, DirectorStatus, InstanceStatus, RouterState, TransportMode,
+    DirectorPair, DirectorPairStatus, DirectorStatus, FencingRun, InstanceStatus, RouterState,
+    TransportMode,
     condition::{self, reason},
 };
 
@@ -65,9 +66,16 @@ pub fn status(
         }
         let split = split_brain(pair, report);
         let healthy = vrrp_healthy(report);
-        let ready = ready(&split, &healthy);
+        let fencing = pair.spec.fencing.is_some().then(|| fencing_healthy(report));
+        let ready = ready(
+            &split,
+            [Some(&healthy), fencing.as_ref()].into_iter().flatten(),
+        );
         conditions.set(condition::SPLIT_BRAIN, split);
         conditions.set(condition::VRRP_HEALTHY, healthy);
+        if let Some(fencing) = fencing {
+            conditions.set(condition::FENCING_HEALTHY, fencing);
+        }
         conditions.summarize(
             &[
                 condition::ACCEPTED,
@@ -329,18 +337,61 @@ fn vrrp_healthy(report: &PairReport<'_>) -> Finding {
     Finding::no(reason::INSTANCE_PROBLEM, message)
 }
 
+/// Whether all that was to be fenced was, and the next could be.
+fn fencing_healthy(report: &PairReport<'_>) -> Finding {
+    let lasts = report.fencing.iter().filter_map(|(node, fencing)| {
+        let last = fencing.last.as_ref().filter(|last| last.ended)?;
+        Some((node, last))
+    });
+    // A failure is told before any success, and of several the latest.
+    let last = lasts.max_by_key(|(_, last)| (last.problem.is_some(), last.since.clone()));
+    let silent = |last: &FencingRun| {
+        format!(
+            "{} ({}) fell silent in instance {} at {}",
+            last.peer, last.peer_address, last.instance, last.since.0
+        )
+    };
+    if let Some((node, last)) = last
+        && let Some(problem) = &last.problem
+    {
+        return Finding::no(
+            reason::FENCING_FAILED,
+            format!(
+                "{} and {node} could not fence it: {problem}; see that it is off or holds no VIP",
+                silent(last)
+            ),
+        );
+    }
+    let mut problems = report.fencing.iter();
+    if let Some((node, problem)) =
+        problems.find_map(|(node, fencing)| Some((node, fencing.problem.as_ref()?)))
+    {
+        return Finding::no(
+            reason::FENCING_PROBLEM,
+            format!("{node} could not fence another director: {problem}"),
+        );
+    }
+    match last {
+        Some((node, last)) => Finding::yes(
+            reason::PEER_FENCED,
+            format!("{} and was fenced by {node}", silent(last)),
+        ),
+        None => Finding::yes(reason::AS_EXPECTED, "no director has had to be fenced"),
+    }
+}
+
 /// `Ready`, when all that it needs is there: two Active Routers are none, and what is wrong with one of
 /// several directors does not hinder the others, but is to be seen.
-fn ready(split: &Finding, healthy: &Finding) -> Finding {
+fn ready<'a>(split: &Finding, mut healthy: impl Iterator<Item = &'a Finding>) -> Finding {
     if split.is_true() {
         Finding::no(split.reason.clone(), split.message.clone())
-    } else if healthy.is_true() {
+    } else if let Some(wrong) = healthy.find(|finding| !finding.is_true()) {
+        Finding::yes(wrong.reason.clone(), wrong.message.clone())
+    } else {
         Finding::yes(
             reason::AS_EXPECTED,
             "the directors carry the plan and have elected",
         )
-    } else {
-        Finding::yes(healthy.reason.clone(), healthy.message.clone())
     }
 }
 

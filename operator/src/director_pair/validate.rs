@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use lvs_crds::v1alpha1::{
     AdminState, BindAddresses, ConnectionSync, ConnectionSyncMode, Director, DirectorPair,
-    DirectorPairSpec, InstanceAddress, InstanceRoute, InstanceStatus, InterfaceSelector, SyncGroup,
-    Sysctls, Timeouts, Track, Vrrp, VrrpInstance, condition::reason,
+    DirectorPairSpec, Fencing, InstanceAddress, InstanceRoute, InstanceStatus, InterfaceSelector,
+    SyncGroup, Sysctls, Timeouts, Track, Vrrp, VrrpInstance, condition::reason,
 };
 
 use super::{
@@ -65,6 +65,8 @@ pub struct ValidatedPair {
     pub vrrp: Vrrp,
     /// Connection synchronisation with its id resolved.
     pub connection_sync: ConnectionSync,
+    /// Fencing.
+    pub fencing: Option<Fencing>,
     /// Instances that move together.
     pub sync_groups: Vec<SyncGroup>,
     /// How long silent connections are kept.
@@ -179,6 +181,7 @@ pub fn validate(
             ..spec.vrrp.clone()
         },
         connection_sync,
+        fencing: spec.fencing.clone(),
         sync_groups: spec.sync_groups.clone(),
         timeouts: spec.timeouts.clone(),
         sysctls: spec.sysctls.clone(),

@@ -13,6 +13,7 @@ mod compile;
 mod conflicts;
 mod data_plane;
 mod direct_routing;
+mod fencing;
 mod lifecycle;
 mod reports;
 mod scale;

@@ -9,9 +9,9 @@ use k8s_openapi::{
 };
 use kube::{Resource, ResourceExt};
 use lvs_crds::v1alpha1::{
-    DirectorPair, DrainingServer, InstanceReport, KernelReport, MemberPlan, NodePlan,
-    NodePlanStatus, PlanSlice, PlanSliceSpec, RealServer, RouterState, ServicePlan, ServiceProblem,
-    SplitBrain, UnhealthyServer, VirtualService, condition,
+    DirectorPair, DrainingServer, FencingReport, InstanceReport, KernelReport, MemberPlan,
+    NodePlan, NodePlanStatus, PlanSlice, PlanSliceSpec, RealServer, RouterState, ServicePlan,
+    ServiceProblem, SplitBrain, UnhealthyServer, VirtualService, condition,
 };
 use lvs_operator::{
     decision::{Decision, Memory, Settings, StatusWrite, decide},
@@ -50,6 +50,8 @@ pub(crate) struct Sim {
     pub(crate) splits: BTreeMap<String, String>,
     /// What is wrong with the instances of a node, by node.
     pub(crate) troubles: BTreeMap<String, String>,
+    /// How fencing is, by node.
+    pub(crate) fencing: BTreeMap<String, FencingReport>,
     /// Node of the Active Router; the first director where absent.
     pub(crate) active: Option<String>,
     created: i64,
@@ -75,6 +77,7 @@ impl Sim {
             sources: Vec::new(),
             splits: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            fencing: BTreeMap::new(),
             active: None,
             created: 0,
         };
@@ -271,6 +274,7 @@ impl Sim {
                         .collect(),
                 })
                 .collect(),
+            fencing: self.fencing.get(node).cloned(),
             unhealthy: if active {
                 self.unhealthy.clone()
             } else {

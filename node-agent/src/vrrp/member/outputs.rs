@@ -9,7 +9,7 @@ use lvs_vrrp::{Input, Monotonic, Output, Role, announcement};
 
 use super::super::addresses::Vip;
 use super::super::clock::{clock, time_of_day};
-use super::super::report::{SplitBrain, VrrpEvent, VrrpEventKind};
+use super::super::report::{LostPeer, SplitBrain, VrrpEvent, VrrpEventKind};
 use super::super::shell::Shell;
 use super::{Life, Member};
 
@@ -79,6 +79,7 @@ impl Member {
             Output::Announce(addresses) => self.announce(&addresses, shell),
             Output::RoleChanged { from, to, reason } => {
                 self.changed = true;
+                self.lost_peer = None;
                 shell.metrics.role_changes.increment();
                 told.push(VrrpEventKind::RoleChanged {
                     from: self.state(from),
@@ -88,6 +89,18 @@ impl Member {
                 if from == Role::Active || to == Role::Active {
                     shell.record(|| self.recording());
                 }
+            }
+            Output::PeerLost { peer, heard_at } => {
+                // One whose packets have no valid signature any more is not silent.
+                let is_alive = self
+                    .unusable
+                    .is_some_and(|(source, at)| source == peer && at > heard_at);
+                self.changed = true;
+                self.lost_peer = (!is_alive).then(|| LostPeer {
+                    address: peer,
+                    heard_at,
+                    lost_at: clock(),
+                });
             }
             Output::Rejected(reason) => shell.metrics.reject(reason),
             Output::SplitBrain { peer, priority, .. } => {

@@ -96,6 +96,15 @@ pub enum Output {
         /// What brought it about.
         reason: RoleReason,
     },
+    /// This router took over because an Active Router that it had followed fell silent: it did not
+    /// give up its role, and nothing of it has come since, not even what does not count. Follows the
+    /// change of role.
+    PeerLost {
+        /// The other's address.
+        peer: IpAddr,
+        /// When it was last heard.
+        heard_at: Monotonic,
+    },
     /// An advertisement was discarded.
     Rejected(RejectReason),
     /// This router has been Active for an advertisement interval or more and heard another that

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::{Differences, Output, Role, RoleReason, Router, State, Watch};
+use super::watch::{Heard, Watch};
+use super::{Differences, Output, Role, RoleReason, Router, State};
 use crate::authentication::Authentication;
 use crate::config::{LowerPriorityAdvertisement, Preemption, Transport};
 use crate::packet::{Addresses, Advertisement, PRIORITY_OWNER, PRIORITY_RELEASE, Version};
@@ -22,13 +23,14 @@ impl Router {
             return;
         }
         if let Err(reason) = self.accept(source, advertisement) {
+            self.note_alive(source, now);
             outputs.push(Output::Rejected(reason));
             return;
         }
         self.tell_differences(source, advertisement, outputs);
         match self.state {
             State::Initialize => {}
-            State::Backup(watch) => self.received_as_backup(advertisement, watch, now),
+            State::Backup(watch) => self.received_as_backup(source, advertisement, watch, now),
             State::Active { .. } => self.received_as_active(source, advertisement, now, outputs),
         }
     }
@@ -74,13 +76,25 @@ impl Router {
         Ok(())
     }
 
+    /// What does not count is a sign of life all the same.
+    fn note_alive(&mut self, source: IpAddr, now: Monotonic) {
+        if let State::Backup(watch) = &mut self.state
+            && let Some(heard) = &mut watch.heard
+            && heard.source == source
+        {
+            heard.at = now;
+        }
+    }
+
     fn received_as_backup(
         &mut self,
+        source: IpAddr,
         advertisement: &Advertisement,
         mut watch: Watch,
         now: Monotonic,
     ) {
         let released = advertisement.priority == PRIORITY_RELEASE;
+        watch.heard = (!released).then_some(Heard { source, at: now });
         if released && !self.draining {
             watch.release(now + self.skew_time());
             self.state = State::Backup(watch);
@@ -89,6 +103,7 @@ impl Router {
         // A drained router follows whoever is there, even one that offers its role: two drained
         // routers would pass it to each other for ever.
         if self.preempts(now) && advertisement.priority < self.priority() {
+            self.state = State::Backup(watch);
             return;
         }
         if advertisement.version == Version::V3 {

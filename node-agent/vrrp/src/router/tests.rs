@@ -16,6 +16,7 @@ mod configuring;
 mod contest;
 mod grouped;
 mod leaving;
+mod lost;
 mod owner;
 mod sending;
 mod split;
@@ -186,6 +187,7 @@ fn kinds(outputs: &[Output]) -> Vec<&'static str> {
         Output::RemoveVips(_) => "remove",
         Output::Announce(_) => "announce",
         Output::RoleChanged { .. } => "role",
+        Output::PeerLost { .. } => "lost",
         Output::Rejected(_) => "rejected",
         Output::SplitBrain { .. } => "split",
         Output::SplitHealed { .. } => "healed",

@@ -1,10 +1,21 @@
 //! What a Backup knows of the Active Router.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{RoleReason, Router, State};
 use crate::group::{Stand, Standing, Waiting};
 use crate::time::Monotonic;
+
+/// A sign of life of another router that called itself Active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Heard {
+    /// Where it came from.
+    pub(super) source: IpAddr,
+    /// When.
+    pub(super) at: Monotonic,
+}
 
 /// The watch of a Backup over the Active Router.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -19,21 +30,36 @@ pub(super) struct Watch {
     pub(super) entered_by: RoleReason,
     /// Whether it has heard an Active Router that it follows since it is Backup.
     pub(super) has_followed: bool,
+    /// The last that was heard, unless it has left since.
+    #[serde(default)]
+    pub(super) heard: Option<Heard>,
 }
 
 impl Watch {
     /// One that begins at `now` and ends at `down_at`.
     pub(super) fn begin(entered_by: RoleReason, now: Monotonic, down_at: Monotonic) -> Self {
+        let followed = match entered_by {
+            RoleReason::Outranked { source, .. } | RoleReason::HandedOver { successor: source } => {
+                Some(source)
+            }
+            _ => None,
+        };
         Self {
             down_at,
             cause: RoleReason::ActiveDown,
             silent_since: now,
             entered_by,
-            has_followed: matches!(
-                entered_by,
-                RoleReason::Outranked { .. } | RoleReason::HandedOver { .. }
-            ),
+            has_followed: followed.is_some(),
+            heard: followed.map(|source| Heard { source, at: now }),
         }
+    }
+
+    /// The Active Router whose silence ends this watch. None if it left or if nobody was there; and
+    /// none if one was heard that did not restart the timer, because this router preempts it or does
+    /// not understand it.
+    pub(super) fn lost(&self) -> Option<Heard> {
+        self.heard
+            .filter(|heard| self.cause == RoleReason::ActiveDown && heard.at <= self.silent_since)
     }
 
     /// Begins anew at `now`: the Active Router was heard.

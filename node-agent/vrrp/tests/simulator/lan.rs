@@ -10,7 +10,7 @@ use lvs_vrrp::hmac::HmacRejection;
 use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{CheckedConfig, Input, Monotonic, Output, RejectReason, Role, Router};
 
-use crate::machine::{Machine, Place, Port};
+use crate::machine::{INTERVAL, Machine, Place, Port};
 use crate::random::Random;
 
 mod faults;
@@ -335,6 +335,15 @@ impl Lan {
                     self.port(place).last_sent = None;
                 }
                 self.changes.push(Change { at, place, to });
+            }
+            Output::PeerLost { peer, heard_at } => {
+                let silence = self.machines[place.machine]
+                    .clock(self.now)
+                    .saturating_since(heard_at);
+                assert!(
+                    silence >= 3 * INTERVAL,
+                    "{place:?} gives {peer} up after {silence:?}"
+                );
             }
             Output::Stopped => self.port(place).router = None,
             Output::Rejected(reason) => panic!("{place:?} rejects a packet: {reason}"),

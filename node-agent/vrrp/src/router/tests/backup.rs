@@ -92,7 +92,7 @@ fn preempt_delay_does_not_hold_up_a_failover() {
     bench.hears(LOWER, 99);
     assert_eq!(
         kinds(&bench.after(DOWN)),
-        ["send", "add", "announce", "role"]
+        ["send", "add", "announce", "role", "lost"]
     );
 }
 

@@ -1,0 +1,89 @@
+//! What makes sure that a director whose role was taken over does no harm.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::format;
+
+/// The program that switches a silent director off. The nodes' administrator installs it on each
+/// director; who may edit a pair can choose among what is installed and give no arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FencingHook {
+    /// Name of the program in the directory of hooks, on the node `/etc/lvs-operator/hooks`.
+    #[schemars(with = "format::HookName")]
+    pub name: String,
+    /// Seconds after which it is killed and has failed, 1 to 300.
+    #[serde(default = "default_hook_timeout")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: i32,
+}
+
+fn default_hook_timeout() -> i32 {
+    30
+}
+
+/// Fencing. A takeover never waits for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fencing {
+    /// Run on the director that takes over because the Active Router fell silent: not when it gave up
+    /// its role, was preempted, or was never heard. Its environment has `LVS_PAIR`, `LVS_INSTANCE`,
+    /// `LVS_PEER_NAME` (node name, empty if unknown), `LVS_PEER_ADDRESS` and `LVS_DIRECTORS` (names of
+    /// the other directors, separated by commas); its argument is `fence`. A cut network looks like a
+    /// dead peer, and then each director fences the other: let the hook ask a third party, or wait
+    /// longer on one of the two.
+    pub hook: FencingHook,
+}
+
+/// Another director of the pair, as the one that fences it knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OtherDirector {
+    /// Name of its node.
+    #[schemars(with = "format::ObjectName")]
+    pub node_name: String,
+    /// Addresses that its advertisements come from, as far as they are known, at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::LinkAddress>", length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub addresses: Vec<String>,
+}
+
+/// The last time that a director fenced another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FencingRun {
+    /// Node that was fenced, or its address if no director is known by that.
+    #[schemars(length(max = 253))]
+    pub peer: String,
+    /// Address that it was last heard from.
+    #[schemars(length(max = 45))]
+    pub peer_address: String,
+    /// Instance that was taken over.
+    #[schemars(with = "format::EntryName")]
+    pub instance: String,
+    /// When the hook was started.
+    pub since: Time,
+    /// What the hook failed at. Absent = it succeeded, or runs still.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1536))]
+    pub problem: Option<String>,
+    /// Whether the hook has ended.
+    pub ended: bool,
+}
+
+/// How a director's fencing is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FencingReport {
+    /// Why it would fail now: a hook that is not installed as it must be. Absent = nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1536))]
+    pub problem: Option<String>,
+    /// The last time that this director fenced another; absent = not since its agent started, or
+    /// since its fencing was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<FencingRun>,
+}
