@@ -68,5 +68,5 @@ pub use virtual_service::{
 };
 pub use vrrp::{
     AntiReplay, Authentication, AuthenticationMode, AuthenticationType, Checksum, GratuitousArp,
-    Preemption, PreemptionMode, SecretReference, Transport, TransportMode, Vrrp,
+    Preemption, PreemptionMode, SecretReference, Transport, TransportMode, VirtualMac, Vrrp,
 };

@@ -24,6 +24,8 @@ mod interop;
 mod stand_alone;
 #[path = "light/tunnels.rs"]
 mod tunnels;
+#[path = "light/virtual_mac.rs"]
+mod virtual_mac;
 
 /// First argument of this program when it runs inside the light kernel; scenario and step follow.
 const INSIDE: &str = "--inside";

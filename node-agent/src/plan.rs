@@ -135,7 +135,7 @@ pub fn plan(bundle: &PlanBundle, services: &Services, facts: &NodeFacts) -> Plan
     if let Ok(real_server) = &real_server {
         problems.extend(real_server.tunnels.problems.iter().cloned());
     }
-    let sysctls = sysctls::plan(director, services);
+    let sysctls = sysctls::plan(director, services, facts);
     let marks = marks::plan(services, &mut problems);
     Plan {
         daemons: daemons.map_err(|problem| problems.push(problem)).ok(),

@@ -26,6 +26,7 @@ mod announce;
 mod brake;
 mod carried;
 mod clock;
+pub mod device;
 mod groups;
 pub mod journal;
 mod member;

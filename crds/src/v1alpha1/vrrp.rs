@@ -229,6 +229,18 @@ fn default_refresh() -> i32 {
     60
 }
 
+/// Whether VIPs have a MAC address of their own (RFC 9568 section 7.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum VirtualMac {
+    /// A VIP has the MAC address of the director's interface; a failover announces another one.
+    #[default]
+    Disabled,
+    /// The VIPs of an instance have the MAC address 00-00-5E-00-01-{VRID}, over IPv6
+    /// 00-00-5E-00-02-{VRID}, on whichever director is Active, on a macvlan device of its own on each
+    /// family. `net.ipv4.conf.INTERFACE.arp_ignore` of the interface below becomes 1.
+    Macvlan,
+}
+
 /// How advertisements reach the other directors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TransportMode {
@@ -282,7 +294,10 @@ fn default_min_ttl() -> i32 {
         .field_path(".authentication"),
     validation = Rule::new("self.version == 3 || self.checksum == 'RFC9568'")
         .message("checksum PseudoHeader is for version 3 over IPv4: remove it, or set version to 3")
-        .field_path(".checksum")
+        .field_path(".checksum"),
+    validation = Rule::new("self.virtualMAC == 'Disabled' || self.transport.mode == 'Multicast'")
+        .message("virtualMAC Macvlan needs transport.mode Multicast: a network that carries none does not carry virtual MAC addresses either; set one of the two back")
+        .field_path(".virtualMAC")
 )]
 pub struct Vrrp {
     /// Protocol version, 2 or 3. IPv6 needs 3.
@@ -314,6 +329,10 @@ pub struct Vrrp {
     /// Gratuitous ARP and unsolicited Neighbor Advertisements.
     #[serde(default, rename = "gratuitousARP")]
     pub gratuitous_arp: GratuitousArp,
+    /// Whether VIPs have a MAC address of their own. When this is changed, VIPs are gone for as long as
+    /// an election takes.
+    #[serde(default, rename = "virtualMAC")]
+    pub virtual_mac: VirtualMac,
     /// What every instance watches beside its peers, at most 32, key `name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -332,6 +351,7 @@ impl Default for Vrrp {
             authentication: Authentication::default(),
             checksum: Checksum::default(),
             gratuitous_arp: GratuitousArp::default(),
+            virtual_mac: VirtualMac::default(),
             track: Vec::new(),
         }
     }

@@ -12,7 +12,7 @@ use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::{self, weight};
 use lvs_e2e::promises::{CARRIED_OUT, TAKEN_OVER};
 
-use crate::tunnels;
+use crate::{tunnels, virtual_mac};
 
 /// `NAME=ADDRESS/PREFIX` of every host.
 pub(crate) const HOSTS: [&str; 5] = [
@@ -32,12 +32,13 @@ const SERVICE: &str = "TCP 192.168.1.222:80";
 type Step = fn(&mut Rack) -> Result<()>;
 
 /// Each in a kernel of its own.
-pub(crate) const STEPS: [(&str, Step); 5] = [
+pub(crate) const STEPS: [(&str, Step); 6] = [
     ("serves_and_follows_its_plan", follows_its_plan),
     ("repairs_what_others_change", repairs),
     ("fails_over_when_an_agent_is_killed", fails_over),
     ("releases_all_of_it_and_nothing_else", releases),
     ("reaches_real_servers_through_tunnels", tunnels::reach),
+    ("has_one_mac_address_on_either_director", virtual_mac::stay),
 ];
 
 /// Brings the load balancer up and runs one step.
@@ -114,7 +115,7 @@ impl Rack {
         Ok(())
     }
 
-    fn start_agent(&mut self, host: &'static str) -> Result<()> {
+    pub(crate) fn start_agent(&mut self, host: &'static str) -> Result<()> {
         let agent = repository().join("target/debug/lvs-node-agent");
         let plan = self.directory.join(format!("{host}.yaml"));
         let state = self.directory.join(host);
@@ -137,8 +138,27 @@ impl Rack {
         Ok(())
     }
 
+    /// SIGKILL to an agent alone, which its parent starts again; returns when it has.
+    pub(crate) fn kill_child(&self, host: &str) -> Result<()> {
+        let (_, parent) = self
+            .agents
+            .iter()
+            .find(|(name, _)| *name == host)
+            .context("it does not run")?;
+        let parent = parent.id().to_string();
+        let child = child_of(&parent)?;
+        let killed = Command::new("kill").args(["-KILL", &child]).status()?;
+        ensure!(killed.success(), "kill {child}");
+        eventually("the agent runs again", Duration::from_secs(10), || {
+            let next = child_of(&parent)?;
+            ensure!(!next.is_empty() && next != child, "child {next:?}");
+            Ok(())
+        })
+        .map(drop)
+    }
+
     /// SIGKILL to an agent and the parent that would start it again: what a power loss does, but for the kernel.
-    fn kill_agent(&mut self, host: &str) -> Result<()> {
+    pub(crate) fn kill_agent(&mut self, host: &str) -> Result<()> {
         let index = self
             .agents
             .iter()
@@ -146,15 +166,11 @@ impl Rack {
             .context("it does not run")?;
         let (_, mut parent) = self.agents.remove(index);
         let parent_pid = parent.id().to_string();
-        let child = Command::new("pgrep")
-            .args(["-P", &parent_pid])
-            .output()?
-            .stdout;
-        let child = String::from_utf8(child)?;
+        let child = child_of(&parent_pid)?;
         // A stopped parent neither starts another child nor is mourned by this one.
         for signal in [
             ["-STOP", &parent_pid],
-            ["-KILL", child.trim()],
+            ["-KILL", &child],
             ["-KILL", &parent_pid],
         ] {
             ensure!(
@@ -165,6 +181,12 @@ impl Rack {
         parent.wait()?;
         Ok(())
     }
+}
+
+/// Process id of the child of a process; empty if it has none.
+fn child_of(parent: &str) -> Result<String> {
+    let found = Command::new("pgrep").args(["-P", parent]).output()?.stdout;
+    Ok(String::from_utf8(found)?.trim().to_owned())
 }
 
 impl Drop for Rack {
@@ -351,7 +373,7 @@ pub(crate) fn head(host: &str) -> String {
 }
 
 /// The plan of a host, with web-1 at this weight.
-fn plan(host: &str, web_1_weight: u32) -> String {
+pub(crate) fn plan(host: &str, web_1_weight: u32) -> String {
     let priority = if host == "lb-1" { 150 } else { 100 };
     if host.starts_with("web") {
         let address = if host == "web-1" {

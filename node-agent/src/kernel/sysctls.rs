@@ -21,6 +21,12 @@ impl Sysctl {
         Self(["ipv4", "conf", interface, name].map(Into::into).into())
     }
 
+    /// `net.ipv6.conf.INTERFACE.NAME`.
+    #[must_use]
+    pub fn of_interface_ipv6(interface: &str, name: &str) -> Self {
+        Self(["ipv6", "conf", interface, name].map(Into::into).into())
+    }
+
     /// `net.ipv4.vs.NAME`, there once the module `ip_vs` is loaded.
     #[must_use]
     pub fn of_ipvs(name: &str) -> Self {

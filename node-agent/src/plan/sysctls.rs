@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use lvs_crds::v1alpha1::{DirectorRole, SysctlMode, Sysctls};
+use lvs_crds::v1alpha1::{DirectorRole, InstancePlan, SysctlMode, Sysctls, VirtualMac};
 use lvs_ipvs::{Family, Forwarding};
 
 use super::pool;
 use super::services::{ResolvedService, Services};
+use crate::facts::{Interface, NodeFacts};
 use crate::kernel::sysctls::Sysctl;
+use crate::vrrp;
+use crate::vrrp::device::VirtualDevice;
 
 /// Port reuse bits of `net.ipv4.vs.conn_reuse_mode` (Documentation/networking/ipvs-sysctl.rst): a SYN
 /// on a connection that is over is scheduled anew. The second bit counts states that directors of
@@ -33,7 +36,11 @@ pub struct DirectorSysctls {
 
 /// The sysctls that the role and its services need.
 #[must_use]
-pub fn plan(director: Option<&DirectorRole>, services: &Services) -> DirectorSysctls {
+pub fn plan(
+    director: Option<&DirectorRole>,
+    services: &Services,
+    facts: &NodeFacts,
+) -> DirectorSysctls {
     let mut plan = DirectorSysctls::default();
     let Some(director) = director else {
         return plan;
@@ -48,6 +55,7 @@ pub fn plan(director: Option<&DirectorRole>, services: &Services) -> DirectorSys
             .flat_map(|service| service.families())
             .map(|family| (forwarding(family), "1".to_owned())),
     );
+    wanted.extend(silence_about_vips(director, facts));
     match director.sysctls.mode {
         SysctlMode::Ignore => {}
         SysctlMode::CheckOnly => plan.checked = wanted,
@@ -60,7 +68,63 @@ pub fn plan(director: Option<&DirectorRole>, services: &Services) -> DirectorSys
             plan.managed = wanted;
         }
     }
+    // Those of the agent's own devices are nobody else's.
+    plan.managed.extend(of_devices(director, facts));
     plan
+}
+
+/// A VIP with a MAC address of its own is on a device of its own, and the interface below must not
+/// answer ARP for it: 1 has each answer for its own addresses (`arp_ignore` in
+/// Documentation/networking/ip-sysctl.rst).
+fn silence_about_vips<'a>(
+    director: &'a DirectorRole,
+    facts: &'a NodeFacts,
+) -> impl Iterator<Item = (Sysctl, String)> + 'a {
+    virtual_instances(director, facts)
+        .map(|(_, interface)| Sysctl::of_interface_ipv4(&interface.name, "arp_ignore"))
+        .map(|sysctl| (sysctl, "1".to_owned()))
+}
+
+/// What a Router Advertisement says is for the interface below: no address is to be made of the
+/// virtual MAC address (RFC 9568 section 7.4), and no route is to lead through its device. For devices that are
+/// there, on nodes with IPv6.
+fn of_devices(director: &DirectorRole, facts: &NodeFacts) -> Vec<(Sysctl, String)> {
+    let mut addresses = facts
+        .interfaces
+        .values()
+        .flat_map(|interface| &interface.addresses);
+    if !addresses.any(|address| address.address.is_ipv6()) {
+        return Vec::new();
+    }
+    virtual_instances(director, facts)
+        .filter_map(|(instance, interface)| {
+            let virtual_router_id = u8::try_from(instance.virtual_router_id).ok()?;
+            Some((virtual_router_id, interface.index))
+        })
+        .flat_map(|(virtual_router_id, parent)| {
+            [vrrp::Family::Ipv4, vrrp::Family::Ipv6]
+                .into_iter()
+                .filter_map(move |family| VirtualDevice::of(family, virtual_router_id, parent))
+        })
+        .filter(|device| facts.named(&device.name).is_ok())
+        .map(|device| Sysctl::of_interface_ipv6(&device.name, "accept_ra"))
+        .map(|sysctl| (sysctl, "0".to_owned()))
+        .collect()
+}
+
+/// Instances whose VIPs have MAC addresses of their own, with their interface.
+fn virtual_instances<'a>(
+    director: &'a DirectorRole,
+    facts: &'a NodeFacts,
+) -> impl Iterator<Item = (&'a InstancePlan, &'a Interface)> {
+    let instances = match director.vrrp.virtual_mac {
+        VirtualMac::Disabled => [].iter(),
+        VirtualMac::Macvlan => director.instances.iter(),
+    };
+    instances.filter_map(|instance| {
+        let interface = facts.select(&instance.interface).ok()?;
+        Some((instance, interface))
+    })
 }
 
 fn translates(service: &ResolvedService) -> bool {

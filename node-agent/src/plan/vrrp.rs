@@ -10,7 +10,7 @@ use std::time::Duration;
 use lvs_crds::v1alpha1::condition::reason;
 use lvs_crds::v1alpha1::{
     AdminState, BindAddresses, Checksum, DirectorRole, InstancePlan, PreemptionMode, TransportMode,
-    Vrrp,
+    VirtualMac, Vrrp,
 };
 use lvs_ipvs::ServiceKey;
 use lvs_vrrp::{
@@ -23,6 +23,7 @@ use super::services::Services;
 use super::sync_hold::SyncHold;
 use crate::facts::{Interface, NodeFacts};
 use crate::secrets::Secrets;
+use crate::vrrp::device::VirtualDevice;
 use crate::vrrp::{Family, RouterPlan, VrrpPlan};
 
 /// What decides about the routers beside the plan of the director.
@@ -273,10 +274,38 @@ fn router(
         interface_name: interface.name.clone(),
         config,
         prefix_lengths: vips.clone(),
+        virtual_device: virtual_device(director, instance, family, interface)?,
         routes: routes::plan(instance, family, interface.index, vips)
             .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?,
         drain: is_drained(director),
         hold_preemption: false,
+    })
+}
+
+/// The device of a router whose VIPs have a MAC address of their own.
+fn virtual_device(
+    director: &DirectorRole,
+    instance: &InstancePlan,
+    family: Family,
+    interface: &Interface,
+) -> Result<Option<VirtualDevice>, Problem> {
+    if director.vrrp.virtual_mac == VirtualMac::Disabled {
+        return Ok(None);
+    }
+    if director.vrrp.transport.mode == TransportMode::Unicast {
+        let message = "virtualMAC Macvlan needs multicast";
+        return Err(problem(instance, reason::NOT_ACCEPTED, message));
+    }
+    let virtual_router_id = byte("virtual router id", instance.virtual_router_id)
+        .map_err(|message| problem(instance, reason::NOT_ACCEPTED, &message))?;
+    let device = VirtualDevice::of(family, virtual_router_id, interface.index);
+    device.map(Some).ok_or_else(|| {
+        let (name, index) = (&interface.name, interface.index);
+        let message = format!(
+            "interface {name} has index {index}, which is too long for the name of a device on it: \
+             set vrrp.virtualMAC to Disabled"
+        );
+        problem(instance, reason::KERNEL_ERROR, &message)
     })
 }
 

@@ -55,7 +55,9 @@ impl Notice {
                 RouterState::Initialize => (false, "RouterStopped", None),
                 RouterState::Fault => (true, "RouterFault", None),
             },
-            VrrpEventKind::RouteRestored(_) => (true, "DriftRepaired", None),
+            VrrpEventKind::RouteRestored(_) | VrrpEventKind::DeviceRestored(_) => {
+                (true, "DriftRepaired", None)
+            }
             VrrpEventKind::VipRestored(address, _) => (true, "DriftRepaired", Some(*address)),
             VrrpEventKind::VipFoughtOver(address) => (true, "RemovedAgain", Some(*address)),
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
@@ -71,6 +73,8 @@ impl Notice {
             VrrpEventKind::VipAdded(..)
             | VrrpEventKind::VipRemoved(..)
             | VrrpEventKind::RouteAdded(_)
+            | VrrpEventKind::DeviceAdded(_)
+            | VrrpEventKind::DeviceRemoved(_)
             | VrrpEventKind::RouteRemoved(_)
             | VrrpEventKind::PeerDiffers { .. } => return None,
         };

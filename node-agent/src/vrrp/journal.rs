@@ -49,6 +49,7 @@ impl Journal {
         let drift = match event.kind {
             VrrpEventKind::VipRestored(..) => Some("add_vip"),
             VrrpEventKind::RouteRestored(_) => Some("add_route"),
+            VrrpEventKind::DeviceRestored(_) => Some("add_device"),
             _ => None,
         };
         if let Some(kind) = drift {
@@ -71,7 +72,7 @@ impl Journal {
 /// The command that would have done the same.
 fn command(event: &VrrpEvent) -> Option<(&'static str, String)> {
     let interface = &event.interface;
-    match event.kind {
+    match &event.kind {
         VrrpEventKind::VipAdded(address, prefix_length)
         | VrrpEventKind::VipRestored(address, prefix_length) => Some((
             "add_vip",
@@ -83,6 +84,17 @@ fn command(event: &VrrpEvent) -> Option<(&'static str, String)> {
         )),
         VrrpEventKind::RouteAdded(route) | VrrpEventKind::RouteRestored(route) => {
             Some(("add_route", format!("ip route add {route} dev {interface}")))
+        }
+        VrrpEventKind::DeviceAdded(device) | VrrpEventKind::DeviceRestored(device) => Some((
+            "add_device",
+            format!(
+                "ip link add link {interface} name {} address {} type macvlan mode vepa",
+                device.name,
+                device.hardware_text()
+            ),
+        )),
+        VrrpEventKind::DeviceRemoved(device) => {
+            Some(("delete_device", format!("ip link del {}", device.name)))
         }
         VrrpEventKind::RouteRemoved(route) => Some((
             "delete_route",

@@ -19,7 +19,9 @@ use super::shell::Shell;
 use super::socket::AdvertisementSocket;
 use super::vips::Vips;
 use crate::track::Verdict;
+use device::Device;
 
+mod device;
 mod link;
 mod outputs;
 mod report;
@@ -62,6 +64,7 @@ pub(super) struct Member {
     wire: Wire,
     socket: Option<AdvertisementSocket>,
     port: Option<Port>,
+    device: Device,
     /// Why there is no socket.
     fault: Option<String>,
     running: bool,
@@ -118,6 +121,7 @@ impl Member {
             plan,
             socket: None,
             port: None,
+            device: Device::default(),
             fault: None,
             running: false,
             vips: Vips::default(),
@@ -130,6 +134,9 @@ impl Member {
             changed: true,
             sending: Sending::default(),
         };
+        if start.running {
+            member.open(shell);
+        }
         let mut age = None;
         for address in member.left_behind(start.present) {
             let since = address.age(now.since_epoch());
@@ -144,9 +151,6 @@ impl Member {
             member.input(Input::HoldPreemption(true), now, shell);
         }
         member.judge(start.verdict, now, shell);
-        if start.running {
-            member.open(shell);
-        }
         if member.socket.is_none() {
             member.input(Input::InterfaceDown, now, shell);
         }
@@ -161,7 +165,7 @@ impl Member {
 
     fn left_behind<'a>(&self, present: &'a [KernelAddress]) -> Vec<&'a KernelAddress> {
         let planned = |address: &KernelAddress| {
-            address.vip.interface_index == self.plan.interface_index
+            Some(address.vip.interface_index) == self.vip_interface()
                 && self.plan.prefix_lengths.contains_key(&address.vip.address)
         };
         present
@@ -175,11 +179,10 @@ impl Member {
         if self.plan == plan {
             return;
         }
-        let moved = plan.interface_index != self.plan.interface_index
-            || plan.interface_name != self.plan.interface_name;
-        if moved {
+        if self.moves_with(&plan) {
             // VIPs leave the old interface with the role.
             self.link(false, now, shell);
+            self.delete_device(shell);
         }
         let is_renumbered = plan.config.virtual_router_id != self.plan.config.virtual_router_id;
         let drain = plan.drain != self.plan.drain;
@@ -289,6 +292,19 @@ impl Member {
     /// Whether `vip` is held by this router.
     pub(super) fn holds(&self, vip: Vip) -> bool {
         self.vips.holds(vip)
+    }
+
+    /// Whether `vip` is one that this router plans, where it plans it.
+    pub(super) fn plans(&self, vip: Vip) -> bool {
+        Some(vip.interface_index) == self.vip_interface()
+            && self.plan.prefix_lengths.contains_key(&vip.address)
+    }
+
+    /// Whether `plan` has its VIPs elsewhere.
+    pub(super) fn moves_with(&self, plan: &RouterPlan) -> bool {
+        plan.interface_index != self.plan.interface_index
+            || plan.interface_name != self.plan.interface_name
+            || plan.virtual_device != self.plan.virtual_device
     }
 
     /// Whether the router has ended after [`Member::stop`].
@@ -421,7 +437,7 @@ impl Member {
 
     /// An address is gone from the kernel.
     pub(super) fn address_gone(&mut self, vip: Vip, now: Monotonic, shell: &mut Shell<'_>) {
-        if self.router.role() != Role::Active || vip.interface_index != self.interface_index() {
+        if self.router.role() != Role::Active || Some(vip.interface_index) != self.vip_interface() {
             return;
         }
         let mut told = Vec::new();

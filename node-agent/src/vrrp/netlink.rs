@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::AddressMessage;
-use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteMessage, RouteProtocol};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -18,6 +18,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::addresses::{Change, KernelAddress, append};
+use super::device::{DeviceChange, KernelDevice};
 use super::routes::{ROUTE_PROTOCOL, Route, RouteChange};
 
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (`linux/rtnetlink.h`).
@@ -36,6 +37,8 @@ pub(super) struct Link {
     pub(super) index: u32,
     /// Administratively up and with carrier (`IFF_UP` and `IFF_RUNNING`).
     pub(super) running: bool,
+    /// Administratively up.
+    pub(super) is_up: bool,
 }
 
 /// What the kernel reports without being asked.
@@ -66,6 +69,12 @@ impl Request for Change {
 }
 
 impl Request for RouteChange {
+    fn encode(&self, sequence: u32, buffer: &mut Vec<u8>) {
+        Self::encode(self, sequence, buffer);
+    }
+}
+
+impl Request for DeviceChange {
     fn encode(&self, sequence: u32, buffer: &mut Vec<u8>) {
         Self::encode(self, sequence, buffer);
     }
@@ -205,6 +214,41 @@ impl Netlink {
         Ok(found)
     }
 
+    /// The interface of that name.
+    pub(super) fn device_named(&mut self, name: &str) -> io::Result<Option<KernelDevice>> {
+        let mut request = LinkMessage::default();
+        request.attributes = vec![LinkAttribute::IfName(name.to_owned())];
+        let mut found = None;
+        let asked = self.ask(
+            RouteNetlinkMessage::GetLink(request),
+            NLM_F_REQUEST,
+            &mut |message| {
+                if let RouteNetlinkMessage::NewLink(message) = message {
+                    found = Some(KernelDevice::from_message(&message));
+                }
+            },
+        );
+        match asked {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            asked => asked.map(|()| found),
+        }
+    }
+
+    /// Every device that agents made.
+    pub(super) fn devices(&mut self) -> io::Result<Vec<KernelDevice>> {
+        let mut found = Vec::new();
+        self.dump(
+            RouteNetlinkMessage::GetLink(LinkMessage::default()),
+            &mut |message| {
+                if let RouteNetlinkMessage::NewLink(message) = message {
+                    found.push(KernelDevice::from_message(&message));
+                }
+            },
+        )?;
+        found.retain(KernelDevice::is_ours);
+        Ok(found)
+    }
+
     /// The next notice, if any. Never waits.
     pub(super) fn notice(&mut self) -> io::Result<Option<Notice>> {
         if self.pending.is_empty() && std::mem::take(&mut self.is_readable) {
@@ -228,11 +272,20 @@ impl Netlink {
         request: RouteNetlinkMessage,
         each: &mut dyn FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
+        self.ask(request, NLM_F_REQUEST | NLM_F_DUMP, each)
+    }
+
+    fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        each: &mut dyn FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         let sequence = self.sequence;
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
-        append(request, NLM_F_REQUEST | NLM_F_DUMP, sequence, &mut batch);
+        append(request, flags, sequence, &mut batch);
         let sent = self.socket.send_to(&batch, &SocketAddr::new(0, 0), 0);
         self.batch = batch;
         sent?;
@@ -322,6 +375,7 @@ fn notice(message: &RouteNetlinkMessage) -> Option<Notice> {
 fn link(message: &LinkMessage) -> Link {
     Link {
         index: message.header.index,
+        is_up: message.header.flags.contains(LinkFlags::Up),
         running: message
             .header
             .flags

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use lvs_vrrp::CheckedConfig;
 use serde::{Deserialize, Serialize};
 
+use super::device::VirtualDevice;
 use super::routes::Route;
 
 /// Address family of a router.
@@ -56,6 +57,9 @@ pub struct RouterPlan {
     pub config: CheckedConfig,
     /// Prefix length of each VIP.
     pub prefix_lengths: BTreeMap<IpAddr, u8>,
+    /// The device that has its VIPs, when they have a MAC address of their own; absent = they are on the
+    /// interface.
+    pub virtual_device: Option<VirtualDevice>,
     /// Routes that are in the kernel while it holds its VIPs, of its family and through its interface.
     pub routes: Vec<Route>,
     /// Hand over and be the last choice.

@@ -8,6 +8,7 @@ use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::{Differences, Monotonic, RoleReason};
 
 use super::brake::LONGEST_PAUSE;
+use super::device::VirtualDevice;
 use super::plan::Family;
 use super::routes::Route;
 
@@ -181,6 +182,12 @@ pub enum VrrpEventKind {
     RouteRemoved(Route),
     /// A route had been removed by another program and was added again.
     RouteRestored(Route),
+    /// The device for its virtual MAC address was made.
+    DeviceAdded(VirtualDevice),
+    /// It was deleted.
+    DeviceRemoved(VirtualDevice),
+    /// Another program had deleted it or set it down; it is as it should be again.
+    DeviceRestored(VirtualDevice),
     /// The router changed its state.
     RoleChanged {
         /// The state before.
@@ -247,6 +254,13 @@ impl fmt::Display for VrrpEventKind {
             Self::RouteRestored(route) => write!(
                 formatter,
                 "route {route} had been deleted by another program; added again"
+            ),
+            Self::DeviceAdded(device) => write!(formatter, "added device {}", device.name),
+            Self::DeviceRemoved(device) => write!(formatter, "removed device {}", device.name),
+            Self::DeviceRestored(device) => write!(
+                formatter,
+                "device {} had been deleted or set down by another program; it is back",
+                device.name
             ),
             Self::RoleChanged { from, to, reason } => {
                 write!(formatter, "{from:?} -> {to:?}: {reason}")

@@ -20,7 +20,7 @@ use super::clock::clock;
 use super::groups::Groups;
 use super::member::Member;
 use super::metrics::VrrpMetrics;
-use super::netlink::{Netlink, Notice};
+use super::netlink::{Link, Netlink, Notice};
 use super::plan::VrrpPlan;
 use super::recorder::Recording;
 use super::report::{VrrpEvent, VrrpReport};
@@ -72,8 +72,8 @@ pub(super) struct VrrpThread {
     /// Routers have ended that the last report names.
     has_changed: bool,
     stopping: bool,
-    /// Routes that an earlier run left were looked for.
-    has_looked_for_routes: bool,
+    /// Routes and devices that an earlier run left were looked for.
+    has_looked_for_leftovers: bool,
 }
 
 impl VrrpThread {
@@ -95,7 +95,7 @@ impl VrrpThread {
             verdicts: BTreeMap::new(),
             has_changed: false,
             stopping: false,
-            has_looked_for_routes: false,
+            has_looked_for_leftovers: false,
         })
     }
 
@@ -185,8 +185,14 @@ impl VrrpThread {
     fn take_notices(&mut self) -> io::Result<()> {
         while let Some(notice) = self.netlink.notice()? {
             match notice {
-                Notice::Link(link) => self.link(link.index, Some(link.running)),
-                Notice::LinkGone(index) => self.link(index, None),
+                Notice::Link(link) => {
+                    self.link(link.index, Some(link.running));
+                    self.device(link.index, Some(link.is_up));
+                }
+                Notice::LinkGone(index) => {
+                    self.link(index, None);
+                    self.device(index, None);
+                }
                 Notice::AddressGone(address) => self.address_gone(address.vip),
                 Notice::Address(_) => {}
                 Notice::Lost => self.look_anew()?,
@@ -216,6 +222,24 @@ impl VrrpThread {
         }
     }
 
+    /// An interface that a router made is up or not; `None` when it is gone.
+    fn device(&mut self, index: u32, is_up: Option<bool>) {
+        let now = clock();
+        let Self {
+            links,
+            netlink,
+            packets,
+            members,
+            ..
+        } = self;
+        let mut shell = shell(links, netlink, packets);
+        for member in members {
+            if member.device() == Some(index) {
+                member.device_changed(is_up, now, &mut shell);
+            }
+        }
+    }
+
     fn address_gone(&mut self, vip: Vip) {
         let now = clock();
         let Self {
@@ -233,11 +257,11 @@ impl VrrpThread {
 
     /// Notices were lost: compares what is there with what was known.
     fn look_anew(&mut self) -> io::Result<()> {
-        let links: BTreeMap<u32, bool> = self
+        let links: BTreeMap<u32, Link> = self
             .netlink
             .links()?
             .into_iter()
-            .map(|link| (link.index, link.running))
+            .map(|link| (link.index, link))
             .collect();
         let gone: Vec<u32> = self
             .interfaces
@@ -247,9 +271,11 @@ impl VrrpThread {
             .collect();
         for index in gone {
             self.link(index, None);
+            self.device(index, None);
         }
-        for (index, running) in links {
-            self.link(index, Some(running));
+        for (index, link) in links {
+            self.link(index, Some(link.running));
+            self.device(index, Some(link.is_up));
         }
         let present = self.netlink.addresses()?;
         let missing: Vec<Vip> = self

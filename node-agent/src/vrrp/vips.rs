@@ -251,7 +251,10 @@ impl Vips {
                 Some((_, error)) => {
                     self.held.remove(&vip.address);
                     self.failed.insert(vip.address, vip);
-                    told.push(cannot("add a VIP again", &error));
+                    // It went with its interface, whose notice follows.
+                    if error.raw_os_error() != Some(libc::ENODEV) {
+                        told.push(cannot("add a VIP again", &error));
+                    }
                     false
                 }
             },
@@ -285,6 +288,12 @@ impl Vips {
             }
         }
         restored
+    }
+
+    /// The interface is another one: nothing is there.
+    pub(super) fn forget(&mut self) {
+        self.held.clear();
+        self.foreign.clear();
     }
 
     /// A foreign address is gone: the VIP is ours to add, if it is wanted. Returns whether it was one

@@ -182,6 +182,7 @@ pub(crate) fn plan(host: &Host, configs: Vec<Config>) -> VrrpPlan {
             .iter()
             .map(|address| (*address, if address.is_ipv4() { 32 } else { 128 }))
             .collect::<BTreeMap<_, _>>(),
+        virtual_device: None,
         routes: Vec::new(),
         config: config.check().expect("a configuration"),
         drain: false,

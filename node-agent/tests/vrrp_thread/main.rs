@@ -17,3 +17,4 @@ mod routes;
 mod tracking;
 mod transport;
 mod vips;
+mod virtual_mac;

@@ -81,7 +81,8 @@ pub fn unsolicited_neighbor_advertisement(hardware: HardwareAddress, address: Ip
     frame
 }
 
-fn ethernet(to: HardwareAddress, from: HardwareAddress, ether_type: [u8; 2]) -> Vec<u8> {
+/// The header of a frame, with room for what follows.
+pub(crate) fn ethernet(to: HardwareAddress, from: HardwareAddress, ether_type: [u8; 2]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(86);
     frame.extend(to);
     frame.extend(from);

@@ -50,6 +50,7 @@ mod packet;
 mod reject;
 mod router;
 mod time;
+pub mod virtual_mac;
 mod wire;
 
 pub use authentication::{Authentication, HmacConfig, PasswordError, SimplePassword};

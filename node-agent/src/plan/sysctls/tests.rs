@@ -1,14 +1,15 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixture::{director, pool, web};
+use crate::fixture::{device, director, facts, own, pool, web};
 
 fn of(sysctls: &Value, changes: &Value) -> (Vec<String>, Vec<String>) {
     let mut bundle = director(&json!([web(changes)]), &pool());
     let role = bundle.plan.director.as_mut().expect("a director");
     role.sysctls = serde_json::from_value(sysctls.clone()).expect("sysctls");
     let services = Services::resolve(&bundle, &Services::default());
-    let plan = plan(bundle.plan.director.as_ref(), &services);
+    let facts = facts(&["192.168.1.129/24"]);
+    let plan = plan(bundle.plan.director.as_ref(), &services, &facts);
     let lines = |sysctls: &BTreeMap<Sysctl, String>| {
         let lines = sysctls
             .iter()
@@ -59,4 +60,41 @@ fn nat_needs_forwarding_of_its_families_wherever_it_is_named() {
     });
     let (managed, _) = of(&reuse, &mark);
     assert_eq!(managed[1], "net.ipv6.conf.all.forwarding=1");
+}
+
+#[test]
+fn the_interface_is_silent_about_vips_that_have_a_mac_address_of_their_own() {
+    let mut bundle = director(&json!([]), &json!([]));
+    let role = bundle.plan.director.as_mut().expect("a director");
+    let mut facts = facts(&["192.168.1.129/24"]);
+    let of = |role: &DirectorRole, facts: &NodeFacts| {
+        let managed = plan(Some(role), &Services::default(), facts).managed;
+        let lines = managed
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(of(role, &facts), [""; 0]);
+    role.vrrp.virtual_mac = VirtualMac::Macvlan;
+    assert_eq!(of(role, &facts), ["net.ipv4.conf.eth0.arp_ignore=1"]);
+
+    // Its device takes no address and no route from a Router Advertisement.
+    let index = facts.named("eth0").expect("it is there").index;
+    let name = format!("vrrp4-51-{index}");
+    facts.interfaces.insert(99, device(99, &name, true));
+    for interface in facts.interfaces.values_mut() {
+        interface
+            .addresses
+            .retain(|address| address.address.is_ipv4());
+    }
+    assert_eq!(of(role, &facts).len(), 1, "there is no IPv6");
+    let eth0 = facts.interfaces.get_mut(&index).expect("it is there");
+    eth0.addresses.push(own("fe80::129/64"));
+    let accept_ra = format!("net.ipv6.conf.{name}.accept_ra=0");
+    assert_eq!(
+        of(role, &facts),
+        ["net.ipv4.conf.eth0.arp_ignore=1", accept_ra.as_str()]
+    );
+    role.sysctls.mode = SysctlMode::Ignore;
+    assert_eq!(of(role, &facts), [accept_ra]);
 }

@@ -616,3 +616,23 @@ fn a_route_that_is_none_is_named() {
         );
     }
 }
+
+#[test]
+fn virtual_mac_addresses_bring_a_device_for_each_family() {
+    let mac = |mode: &str| json!({"vrrp": {"virtualMAC": mode}});
+    let facts = facts(&["192.168.1.129/24", "fe80::129/64"]);
+    let names = |bundle: &PlanBundle| {
+        let (plan, problems) = of(bundle, &facts, &secrets(None), "nothing");
+        assert_eq!(problems, []);
+        let devices = plan.routers.into_iter().map(|router| router.virtual_device);
+        devices
+            .map(|device| device.map(|device| (device.name, device.hardware)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&with_director(&mac("Disabled"))), [None]);
+    let index = facts.named("eth0").expect("it is there").index;
+    assert_eq!(
+        names(&with_director(&mac("Macvlan"))),
+        [Some((format!("vrrp4-51-{index}"), [0, 0, 0x5e, 0, 1, 51]))]
+    );
+}

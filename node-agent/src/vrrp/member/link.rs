@@ -8,11 +8,15 @@ use super::super::announce::Port;
 use super::super::report::VrrpEventKind;
 use super::super::shell::Shell;
 use super::super::socket::AdvertisementSocket;
-use super::Member;
+use super::{Life, Member};
 
 impl Member {
     /// The interface works, or does not any more.
     pub(in super::super) fn link(&mut self, running: bool, now: Monotonic, shell: &mut Shell<'_>) {
+        // Its device is gone for good, and the interface below says that something changed.
+        if self.life == Life::Stopped {
+            return;
+        }
         if running {
             let known = self.socket.is_some();
             // Its hardware address may be new even if the link is not.
@@ -42,7 +46,7 @@ impl Member {
     pub(super) fn open(&mut self, shell: &mut Shell<'_>) {
         self.running = true;
         self.changed = true;
-        let opened = self.open_sockets();
+        let opened = self.open_sockets(shell);
         let fault = opened.as_ref().err().map(ToString::to_string);
         let is_news = fault != self.fault;
         self.fault = fault;
@@ -57,8 +61,9 @@ impl Member {
         }
     }
 
-    fn open_sockets(&mut self) -> io::Result<()> {
+    fn open_sockets(&mut self, shell: &mut Shell<'_>) -> io::Result<()> {
         self.port = Some(Port::find(&self.plan.interface_name)?);
+        self.ensure_device(shell)?;
         let virtual_router_id = self.plan.config.virtual_router_id;
         if let Some(socket) = &self.socket {
             socket.hear(virtual_router_id)?;

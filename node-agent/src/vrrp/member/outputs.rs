@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
+use lvs_vrrp::virtual_mac::advertisement_frame;
 use lvs_vrrp::{Input, Monotonic, Output, Role, announcement};
 
 use super::super::addresses::Vip;
@@ -35,6 +36,7 @@ impl Member {
         self.tell_all(told, shell);
         if self.router.role() != Role::Active {
             self.refresh.end();
+            self.rest_device(shell);
         } else if has_advertised && self.refresh.is_due(now) {
             self.refresh_vips(now, shell);
         }
@@ -65,6 +67,7 @@ impl Member {
             Output::AddVips(addresses) => {
                 self.changed = true;
                 self.refresh.outdate();
+                self.raise_device(shell);
                 let wanted = self.with_prefixes(&addresses);
                 let lifetime = self.lifetime_seconds();
                 self.vips.add(&wanted, lifetime, shell.netlink, told);
@@ -123,7 +126,10 @@ impl Member {
                 told.push(VrrpEventKind::SplitHealed { peer, lasted });
             }
             Output::NoSuccessor => told.push(VrrpEventKind::NoSuccessor),
-            Output::Stopped => self.life = Life::Stopped,
+            Output::Stopped => {
+                self.delete_device(shell);
+                self.life = Life::Stopped;
+            }
         }
     }
 
@@ -132,7 +138,8 @@ impl Member {
         addresses
             .iter()
             .map(|address| Vip {
-                interface_index: self.plan.interface_index,
+                // No interface has index 0: the kernel refuses, and it is tried again.
+                interface_index: self.vip_interface().unwrap_or_default(),
                 address: *address,
                 prefix_length: lengths.get(address).copied().unwrap_or(match address {
                     IpAddr::V4(_) => 32,
@@ -146,7 +153,16 @@ impl Member {
         let Some(socket) = &self.socket else {
             return;
         };
-        match socket.send(payload, self.plan.config.own_address, destination) {
+        let source = self.plan.config.own_address;
+        let frame =
+            self.plan.virtual_device.as_ref().and_then(|device| {
+                advertisement_frame(device.hardware, source, destination, payload)
+            });
+        let sent = match (frame, &self.port) {
+            (Some(frame), Some(port)) => shell.packets.send(port, &frame),
+            _ => socket.send(payload, source, destination),
+        };
+        match sent {
             Ok(()) => {
                 shell.metrics.advertisements_sent.increment();
                 self.changed |= self.sending.advertisement.take().is_some();
@@ -166,8 +182,10 @@ impl Member {
         let Some(port) = self.port else {
             return;
         };
+        let device = self.plan.virtual_device.as_ref();
+        let hardware = device.map_or_else(|| port.hardware(), |device| device.hardware);
         for address in addresses {
-            let frame = announcement::frame(port.hardware(), *address);
+            let frame = announcement::frame(hardware, *address);
             match shell.packets.send(&port, &frame) {
                 Ok(()) => {
                     shell.metrics.announcements_sent.increment();
@@ -195,7 +213,7 @@ impl Member {
         shell.tell(VrrpEvent {
             instance: self.plan.instance.clone(),
             family: self.plan.family,
-            interface: self.plan.interface_name.clone(),
+            interface: self.interface_of(&kind).to_owned(),
             kind,
         });
     }

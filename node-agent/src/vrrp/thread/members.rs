@@ -7,6 +7,7 @@ use lvs_vrrp::Adjustment;
 
 use super::super::addresses::{Change, KernelAddress};
 use super::super::clock::clock;
+use super::super::device::DeviceChange;
 use super::super::groups::Groups;
 use super::super::member::{Member, Start};
 use super::super::plan::{RouterPlan, VrrpPlan};
@@ -37,7 +38,7 @@ impl VrrpThread {
             match planned {
                 None => member.stop(now, &mut shell),
                 Some(router) => {
-                    let moved = router.interface_index != member.interface_index();
+                    let moved = member.moves_with(router);
                     member.reconfigure(router.clone(), now, &mut shell);
                     if moved && interfaces.get(&router.interface_index) == Some(&true) {
                         member.link(true, now, &mut shell);
@@ -56,7 +57,7 @@ impl VrrpThread {
             .collect();
         if starting.is_empty() {
             self.regroup();
-            return self.remove_leftover_routes();
+            return self.remove_others_of_ours();
         }
         let present = shell.netlink.addresses()?;
         for router in starting {
@@ -114,22 +115,19 @@ impl VrrpThread {
             .filter(|address| address.is_ours(false))
             .map(|address| address.vip)
             .filter(|vip| {
-                !self.plan.routers.iter().any(|router| {
-                    router.interface_index == vip.interface_index
-                        && router.prefix_lengths.contains_key(&vip.address)
-                })
+                let mut members = self.members.iter();
+                !members.any(|member| member.plans(*vip) || member.holds(*vip))
             })
-            .filter(|vip| !self.members.iter().any(|member| member.holds(*vip)))
             .map(|vip| Change::Delete { vip })
             .collect();
         // A failure means that it has expired meanwhile.
         self.netlink.apply(&leftovers)?;
-        self.remove_leftover_routes()
+        self.remove_others_of_ours()
     }
 
-    /// Removes routes that an earlier run left and that no router holds, once.
-    fn remove_leftover_routes(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.has_looked_for_routes, true) {
+    /// Removes routes and devices that an earlier run left and that no router has, once.
+    fn remove_others_of_ours(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.has_looked_for_leftovers, true) {
             return Ok(());
         }
         let leftovers: Vec<_> = self
@@ -138,6 +136,19 @@ impl VrrpThread {
             .into_iter()
             .filter(|route| !self.members.iter().any(|member| member.carries(route)))
             .map(|route| RouteChange::Delete { route })
+            .collect();
+        self.netlink.apply(&leftovers)?;
+        let leftovers: Vec<_> = self
+            .netlink
+            .devices()?
+            .into_iter()
+            .filter(|device| {
+                let mut planned = self.plan.routers.iter().flat_map(|it| &it.virtual_device);
+                !planned.any(|planned| device.is(planned))
+            })
+            .map(|device| DeviceChange::Delete {
+                index: device.index,
+            })
             .collect();
         self.netlink.apply(&leftovers).map(drop)
     }
