@@ -2,6 +2,7 @@
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{
     AddressFamily, BindAddresses, ConnectionLimits, Drain, Fallback, Forwarding, HealthCheck,
@@ -86,8 +87,9 @@ pub struct ServicePlan {
 #[serde(rename_all = "camelCase")]
 pub struct MemberPlan {
     /// Address.
+    // Without an allocation of its own: a pair may have a million members.
     #[schemars(with = "format::HostAddress")]
-    pub address: String,
+    pub address: SmolStr,
     /// Port, 1 to 65535; 0 = the port of the virtual service.
     #[serde(default)]
     #[schemars(range(min = 0, max = 65535))]

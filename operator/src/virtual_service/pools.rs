@@ -301,7 +301,7 @@ fn collect_servers(backend: &BackendPool, source: &Source, pool: &mut Pool, memb
             server.port
         };
         let plan = MemberPlan {
-            address: address.to_string(),
+            address: address.to_string().into(),
             port,
             weight: server.weight.unwrap_or(source.weight),
             checked: true,
@@ -342,7 +342,7 @@ fn collect_real_server(
             continue;
         }
         let plan = MemberPlan {
-            address: address.to_string(),
+            address: address.to_string().into(),
             port,
             weight,
             checked,

@@ -371,7 +371,7 @@ impl Sim {
             .flat_map(|slice| &slice.spec.pools)
             .filter(|pool| service.pools.contains(&pool.name))
             .flat_map(|pool| &pool.members)
-            .map(|member| (member.address.clone(), member.clone()))
+            .map(|member| (member.address.to_string(), member.clone()))
             .collect()
     }
 
