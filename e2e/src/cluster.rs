@@ -83,11 +83,18 @@ impl Cluster {
     pub fn install(&self) -> Result<()> {
         eprintln!("lab: installing the chart with Helm");
         let chart = repository().join("charts/lvs-operator");
-        self.kubectl.helm(&[
+        let chart = chart.to_string_lossy();
+        let values: Vec<String> = self
+            .example
+            .values
+            .iter()
+            .map(|value| format!("--set={value}"))
+            .collect();
+        let mut arguments = vec![
             "upgrade",
             "--install",
             "lvs",
-            &chart.to_string_lossy(),
+            &chart,
             "--namespace",
             NAMESPACE,
             "--create-namespace",
@@ -97,7 +104,9 @@ impl Cluster {
             "--set=images.operator.tag=dev",
             "--set=images.nodeAgent.repository=localhost/lvs-node-agent",
             "--set=images.nodeAgent.tag=dev",
-        ])?;
+        ];
+        arguments.extend(values.iter().map(String::as_str));
+        self.kubectl.helm(&arguments)?;
         Ok(())
     }
 

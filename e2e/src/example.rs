@@ -11,6 +11,8 @@ pub struct Example {
     pub manifests: &'static [&'static str],
     /// Manifests that a test wants beside them, as paths in the repository.
     pub besides: &'static [&'static str],
+    /// Values of the chart that it needs.
+    pub values: &'static [&'static str],
     /// Nodes that are real servers.
     pub real_servers: &'static [&'static str],
     /// Protocol and port of the servers on each of them.
@@ -22,6 +24,7 @@ pub const DIRECT_ROUTING: Example = Example {
     directory: "01-direct-routing",
     manifests: &["manifests.yaml"],
     besides: &[],
+    values: &[],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80), (Protocol::Echo, 7)],
 };
@@ -31,6 +34,7 @@ pub const NAT: Example = Example {
     directory: "02-nat",
     manifests: &["manifests.yaml"],
     besides: &["e2e/tests/nat/echo.yaml"],
+    values: &[],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 8080), (Protocol::Echo, 7)],
 };
@@ -40,6 +44,7 @@ pub const TUNNEL: Example = Example {
     directory: "03-tunnel",
     manifests: &["manifests.yaml"],
     besides: &[],
+    values: &[],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80)],
 };
@@ -52,6 +57,7 @@ pub const PERSISTENCE: Example = Example {
     directory: "05-persistence",
     manifests: &["manifests.yaml"],
     besides: &["e2e/tests/data_plane/services.yaml"],
+    values: &[],
     real_servers: &["web-1", "web-2"],
     servers: &[
         (Protocol::Http, 80),
@@ -65,6 +71,7 @@ pub const THREE_SERVICES: Example = Example {
     directory: "06-three-services",
     manifests: &["manifests.yaml"],
     besides: &[],
+    values: &[],
     real_servers: &["rs-1", "rs-2", "rs-3"],
     servers: &[
         (Protocol::Http, 8080),
@@ -78,6 +85,7 @@ pub const ACTIVE_ACTIVE: Example = Example {
     directory: "07-active-active",
     manifests: &["manifests.yaml"],
     besides: &[],
+    values: &[],
     real_servers: &["web-1", "web-2", "web-3"],
     servers: &[(Protocol::Http, 80)],
 };
@@ -87,6 +95,7 @@ pub const STICKINESS: Example = Example {
     directory: "09-stickiness",
     manifests: &["manifests.yaml"],
     besides: &[],
+    values: &["agent.hooks.enabled=true"],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80)],
 };

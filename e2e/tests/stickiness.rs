@@ -31,6 +31,10 @@ const REAL_SERVERS: [&str; 2] = ["192.168.6.31", "192.168.6.32"];
 /// A key is 32 to 64 bytes.
 const SECOND_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
+/// The program that fences; in the lab it writes down what it was told.
+const HOOK: &str = "/etc/lvs-operator/hooks/fence";
+const FENCED: &str = "/run/fenced";
+
 /// Somebody on the LAN who wants to be Active.
 const STRANGER: (&str, &str) = ("spare-1", "192.168.6.33");
 
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
             ("a_stranger_with_a_higher_priority_is_not_heard", stranger),
             ("a_key_is_changed_and_nothing_moves", new_key),
             (
-                "a_director_that_returns_leaves_the_vip_where_it_is",
+                "a_silent_director_is_fenced_and_leaves_the_vip_where_it_is_when_it_returns",
                 dies_and_returns,
             ),
             (
@@ -188,8 +192,31 @@ fn new_key(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// Installs the hook on both directors.
+fn install_hook(cluster: &Cluster) -> Result<()> {
+    let script = format!(
+        "rm -f {FENCED} && mkdir -p $(dirname {HOOK}) && cat >{HOOK} <<'END' && chmod 755 {HOOK}\n\
+         #!/bin/sh\n\
+         echo $1 $LVS_PAIR $LVS_INSTANCE $LVS_PEER_NAME $LVS_PEER_ADDRESS $LVS_DIRECTORS >>{FENCED}\n\
+         END"
+    );
+    for (director, _) in DIRECTORS {
+        cluster.on(director, &["sh", "-c", &script])?;
+    }
+    Ok(())
+}
+
+/// What the hook on a director was told so far.
+fn fenced(cluster: &Cluster, director: &str) -> Result<String> {
+    cluster.on(
+        director,
+        &["sh", "-c", &format!("cat {FENCED} 2>/dev/null || true")],
+    )
+}
+
 fn dies_and_returns(cluster: &Cluster) -> Result<()> {
-    let ((holder, _), (other, _)) = roles(cluster)?;
+    install_hook(cluster)?;
+    let ((holder, address), (other, _)) = roles(cluster)?;
     let traffic = traffic(cluster)?;
     let node = cluster.node(holder)?;
     node.power_off()?;
@@ -197,10 +224,26 @@ fn dies_and_returns(cluster: &Cluster) -> Result<()> {
     let lost = gap(&traffic.stop()?)?;
     println!("power loss: longest gap {} ms", lost.as_millis());
     ensure!(lost <= TAKEN_OVER, "a gap of {lost:?}");
+    let expected = format!("fence edge default {holder} {address} {holder}");
+    eventually("the hook has been run", Duration::from_secs(10), || {
+        let told = fenced(cluster, other)?;
+        ensure!(told.trim() == expected, "it was told {told:?}");
+        Ok(())
+    })?;
     node.power_on()?;
     node.wait_ready()?;
     cluster.wait_ready(60)?;
-    stays(cluster, other, Duration::from_secs(5))
+    stays(cluster, other, Duration::from_secs(5))?;
+    eventually("the pair says so", Duration::from_secs(90), || {
+        let healthy = cluster
+            .kubectl
+            .condition(&["directorpair", "edge"], "FencingHealthy")?;
+        ensure!(healthy.status == "True", "{healthy:?}");
+        Ok(())
+    })?;
+    let told = fenced(cluster, other)?;
+    ensure!(told.trim() == expected, "it was run again: {told:?}");
+    Ok(())
 }
 
 fn repaired_then_moved(cluster: &Cluster) -> Result<()> {
@@ -247,6 +290,7 @@ fn cut_off(cluster: &Cluster) -> Result<()> {
 }
 
 fn taken_out(cluster: &Cluster) -> Result<()> {
+    install_hook(cluster)?;
     let ((holder, _), (other, _)) = roles(cluster)?;
     let traffic = traffic(cluster)?;
     let directory = "/var/lib/lvs-operator/track";
@@ -258,6 +302,9 @@ fn taken_out(cluster: &Cluster) -> Result<()> {
     stays(cluster, other, Duration::from_secs(3))?;
     let lost = gap(&traffic.stop()?)?;
     println!("taken out by a file: longest gap {} ms", lost.as_millis());
+    // Who hands over is not silent.
+    let told = fenced(cluster, other)?;
+    ensure!(told.is_empty(), "it was fenced: {told:?}");
     ensure!(lost <= HANDED_OVER, "a gap of {lost:?}");
     Ok(())
 }
