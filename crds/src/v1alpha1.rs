@@ -41,7 +41,7 @@ pub use director_pair::{
     InstancePriority, InstanceStatus, SyncGroup, VrrpInstance,
 };
 pub use drain::{Drain, DrainTimeoutAction};
-pub use fencing::{Fencing, FencingHook, FencingReport, FencingRun, OtherDirector};
+pub use fencing::{Fencing, FencingHook, FencingReport, FencingRun, OtherDirector, Watchdog};
 pub use forwarding::{Forwarding, ForwardingMethod, Tunnel, TunnelChecksum, TunnelType};
 pub use frontend::{
     AddressFamily, BindAddresses, FirewallMark, Frontend, MarkRules, Port, Protocol,

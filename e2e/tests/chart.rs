@@ -224,6 +224,42 @@ fn hooks_bring_directors_the_root_of_their_node_and_nothing_else_does() {
 }
 
 #[test]
+fn a_watchdog_makes_directors_privileged_and_nothing_else_does() {
+    let enabled = render(&["agent.watchdog.enabled=true"]);
+    let plain = render(&[]);
+    for (objects, key, is_privileged) in [
+        (&enabled, "director.yaml", true),
+        (&enabled, "real-server.yaml", false),
+        (&plain, "director.yaml", false),
+    ] {
+        let spec = &agent_template(objects, key)["spec"];
+        let container = &spec["containers"][0];
+        let context = &container["securityContext"];
+        let expected = if is_privileged {
+            Value::Bool(true)
+        } else {
+            Value::Null
+        };
+        assert_eq!(context["privileged"], expected, "{key}");
+        // The API server refuses the two together.
+        assert_eq!(context["allowPrivilegeEscalation"].is_null(), is_privileged);
+        assert_eq!(context["readOnlyRootFilesystem"], true);
+        let mounts = container["volumeMounts"].as_sequence().unwrap();
+        assert_eq!(
+            mounts.iter().any(|mount| mount["mountPath"] == "/dev"),
+            is_privileged
+        );
+        let volumes = spec["volumes"].as_sequence().unwrap();
+        assert_eq!(
+            volumes
+                .iter()
+                .any(|volume| volume["hostPath"]["path"] == "/dev"),
+            is_privileged
+        );
+    }
+}
+
+#[test]
 fn operator_runs_unprivileged_with_a_disruption_budget() {
     let objects = render(&[]);
     let spec = &find(&objects, "Deployment", "lvs-operator")["spec"];

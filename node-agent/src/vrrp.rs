@@ -7,7 +7,7 @@
 //!             report, events
 //! ```
 //!
-//! The thread waits in ppoll(2) alone: no runtime, no lock, no log, no file. What it decides is
+//! The thread waits in ppoll(2) alone: no runtime, no lock, no log, no file but the watchdog device. What it decides is
 //! decided by [`lvs_vrrp::Router`]. VIPs have a lifetime in the kernel that the thread renews while
 //! its router is Active, so that they end with it; an agent that is back sooner goes on as Active.
 
@@ -42,9 +42,10 @@ mod shell;
 mod socket;
 mod thread;
 mod vips;
+mod watchdog;
 
 pub use metrics::VrrpMetrics;
-pub use plan::{Family, RouterPlan, VrrpPlan};
+pub use plan::{Family, RouterPlan, VrrpPlan, WatchdogPlan};
 pub use report::{LostPeer, RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport};
 
 use recorder::Recording;

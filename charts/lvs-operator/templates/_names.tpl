@@ -28,6 +28,7 @@ The operator schedules it; see operator/src/agents.rs.
 {{- /* Real servers run no VRRP. */}}
 {{- $isDirector := eq .component "director-agent" }}
 {{- $hasHooks := and $isDirector .root.Values.agent.hooks.enabled }}
+{{- $hasWatchdog := and $isDirector .root.Values.agent.watchdog.enabled }}
 {{- $realtimePriority := ternary .root.Values.agent.vrrp.realtimePriority 0 $isDirector }}
 metadata:
   labels:
@@ -83,8 +84,12 @@ spec:
         - name: RUST_LOG
           value: {{ .root.Values.agent.logFilter | quote }}
       securityContext:
-        allowPrivilegeEscalation: false
         readOnlyRootFilesystem: true
+        {{- if $hasWatchdog }}
+        # No other container may open a device of the node.
+        privileged: true
+        {{- else }}
+        allowPrivilegeEscalation: false
         capabilities:
           drop: [ALL]
           add:
@@ -97,6 +102,7 @@ spec:
           {{- if $hasHooks }}
             - SYS_CHROOT
           {{- end }}
+        {{- end }}
       livenessProbe:
         httpGet: {host: 127.0.0.1, port: {{ .root.Values.agent.adminPort }}, path: /healthz}
         periodSeconds: 10
@@ -109,6 +115,9 @@ spec:
       volumeMounts:
         - {name: state, mountPath: /state}
         - {name: proc-sys-net, mountPath: /host/proc/sys/net}
+        {{- if $hasWatchdog }}
+        - {name: dev, mountPath: /dev}
+        {{- end }}
         {{- if $hasHooks }}
         - {name: root, mountPath: /host/root, readOnly: true, mountPropagation: HostToContainer}
         {{- end }}
@@ -118,6 +127,11 @@ spec:
     # The container's own /proc/sys is read-only; this is the part that the agent writes.
     - name: proc-sys-net
       hostPath: {path: /proc/sys/net, type: Directory}
+    {{- if $hasWatchdog }}
+    # The device may be made after the pod.
+    - name: dev
+      hostPath: {path: /dev, type: Directory}
+    {{- end }}
     {{- if $hasHooks }}
     # Hooks are the node's own programs and need its libraries and shell.
     - name: root

@@ -84,7 +84,7 @@ impl Fencer {
     #[must_use]
     pub fn hook(&self) -> Option<&str> {
         let fencing = self.role.as_ref()?.fencing.as_ref()?;
-        Some(&fencing.hook.name)
+        fencing.hook.as_ref().map(|hook| hook.name.as_str())
     }
 
     /// The hooks to start now, given what the routers report. A peer that was lost while there was no
@@ -109,13 +109,17 @@ impl Fencer {
                 continue;
             }
             let others = role.other_directors.iter();
-            let run = role.fencing.as_ref().map(|fencing| Run {
+            let hook = role
+                .fencing
+                .as_ref()
+                .and_then(|fencing| fencing.hook.clone());
+            let run = hook.map(|hook| Run {
                 pair: role.pair.clone(),
                 instance: router.instance.clone(),
                 peer: peer.clone(),
                 address: lost.address,
                 directors: others.map(|other| other.node_name.clone()).collect(),
-                hook: fencing.hook.clone(),
+                hook,
             });
             match outage {
                 Some(outage) if outage.is_running => {

@@ -44,6 +44,8 @@ struct Runner {
     running: JoinSet<(Run, Result<(), HookError>)>,
     /// When each of them began.
     begun: BTreeMap<Peer, Timestamp>,
+    /// What was last said of the watchdog.
+    watchdog_problem: Option<String>,
     /// Looks whether the hook could be run.
     checks: JoinSet<Option<String>>,
 }
@@ -62,6 +64,7 @@ pub async fn run(
         outputs,
         running: JoinSet::new(),
         begun: BTreeMap::new(),
+        watchdog_problem: None,
         checks: JoinSet::new(),
     };
     let mut check = interval(CHECK_PERIOD);
@@ -94,7 +97,11 @@ pub async fn run(
                 }
             }
         }
-        let runs = fencer.look(&vrrp.borrow_and_update());
+        let runs = {
+            let report = vrrp.borrow_and_update();
+            runner.log_watchdog(report.watchdog_problem.as_deref());
+            fencer.look(&report)
+        };
         for run in runs {
             runner.start(run);
         }
@@ -106,6 +113,19 @@ impl Runner {
         let has_fencing = role.is_some_and(|role| role.fencing.is_some());
         let report = has_fencing.then(FencingReport::default);
         self.outputs.reports.send_replace(report);
+    }
+
+    /// The VRRP thread, which feeds the watchdog, writes no log.
+    fn log_watchdog(&mut self, problem: Option<&str>) {
+        if self.watchdog_problem.as_deref() == problem {
+            return;
+        }
+        if let Some(error) = problem {
+            tracing::warn!(target: "fencing", error, "no watchdog");
+        } else {
+            tracing::info!(target: "fencing", "the watchdog can be used again");
+        }
+        self.watchdog_problem = problem.map(str::to_owned);
     }
 
     /// Looks whether the hook could be run, so that it is not first known when it is needed.

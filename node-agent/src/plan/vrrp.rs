@@ -2,6 +2,7 @@
 
 mod authentication;
 mod routes;
+mod watchdog;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -56,6 +57,7 @@ pub fn plan(
     let Some(director) = director else {
         return (plan, problems);
     };
+    plan.watchdog = director.fencing.as_ref().and_then(watchdog::plan);
     // Groups of which something cannot run here.
     let mut incomplete = BTreeSet::new();
     for instance in &director.instances {

@@ -113,7 +113,7 @@ pub fn compose(outcome: Outcome<'_>) -> Report {
             .as_ref()
             .map(|role| instances(role, outcome))
             .unwrap_or_default(),
-        fencing: outcome.fencing.cloned(),
+        fencing: fencing(outcome),
         unhealthy_count: down.clone().count(),
         unhealthy: down
             .take(Report::MAX_NAMED)
@@ -285,6 +285,18 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
             }
         })
         .collect()
+}
+
+/// How fencing is, by hook and by watchdog.
+fn fencing(outcome: Outcome<'_>) -> Option<FencingReport> {
+    let mut report = outcome.fencing.cloned()?;
+    let problems: Vec<String> = [report.problem.take(), outcome.vrrp.watchdog_problem.clone()]
+        .into_iter()
+        .flatten()
+        .map(shortened)
+        .collect();
+    report.problem = (!problems.is_empty()).then(|| problems.join("; "));
+    Some(report)
 }
 
 /// The first other Active Router that a router of the instance hears.

@@ -307,6 +307,11 @@ impl Member {
             || plan.virtual_device != self.plan.virtual_device
     }
 
+    /// Whether this node may answer for its VIPs.
+    pub(super) fn may_answer(&self) -> bool {
+        self.router.role() == Role::Active || self.vips.held().next().is_some()
+    }
+
     /// Whether the router has ended after [`Member::stop`].
     pub(super) fn is_stopped(&self) -> bool {
         self.life == Life::Stopped

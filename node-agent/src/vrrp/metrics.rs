@@ -78,6 +78,8 @@ pub struct VrrpMetrics {
     pub realtime_priority: Gauge,
     /// 1 if the memory of the agent is locked.
     pub memory_locked: Gauge,
+    /// 1 if the watchdog runs and is fed.
+    pub watchdog_running: Gauge,
     rejected: [Counter; RejectReason::ALL.len()],
     lateness: [Counter; LATENESS_MICROSECONDS.len() + 1],
     lateness_microseconds: Counter,
@@ -152,7 +154,7 @@ impl Collector for VrrpMetrics {
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
         }
-        let gauges: [(&str, &str, &Gauge); 3] = [
+        let gauges: [(&str, &str, &Gauge); 4] = [
             (
                 "lvs_agent_vrrp_split_brain",
                 "Routers that are Active beside another one",
@@ -167,6 +169,11 @@ impl Collector for VrrpMetrics {
                 "lvs_agent_vrrp_memory_locked",
                 "Whether the memory of the agent is locked",
                 &self.memory_locked,
+            ),
+            (
+                "lvs_agent_vrrp_watchdog_running",
+                "Whether the watchdog runs and is fed",
+                &self.watchdog_running,
             ),
         ];
         for (name, help, gauge) in gauges {

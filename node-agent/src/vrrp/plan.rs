@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use lvs_vrrp::CheckedConfig;
 use serde::{Deserialize, Serialize};
@@ -73,4 +75,17 @@ pub struct RouterPlan {
 pub struct VrrpPlan {
     /// The routers, one for each pair of instance and family.
     pub routers: Vec<RouterPlan>,
+    /// Fed while one of them is Active.
+    pub watchdog: Option<WatchdogPlan>,
+}
+
+/// A device that resets the node when it is not fed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchdogPlan {
+    /// The device.
+    pub device: PathBuf,
+    /// Directory of the kernel's files about it.
+    pub settings: PathBuf,
+    /// Longest time that it may wait, in whole seconds.
+    pub timeout: Duration,
 }

@@ -119,6 +119,8 @@ pub struct LostPeer {
 pub struct VrrpReport {
     /// The routers, those that are handing over before they end included.
     pub routers: Vec<RouterReport>,
+    /// Why the watchdog is of no use.
+    pub watchdog_problem: Option<String>,
 }
 
 impl VrrpReport {
@@ -334,6 +336,7 @@ mod tests {
                 router("a", Family::Ipv4, RouterState::Active),
                 router("a", Family::Ipv6, RouterState::Active),
             ],
+            ..VrrpReport::default()
         };
         assert_eq!(report.instance_problem("a"), None);
         report.routers[0].fought_vips = vec![[192, 0, 2, 10].into(), [192, 0, 2, 11].into()];
@@ -359,6 +362,7 @@ mod tests {
                 router("a", Family::Ipv6, RouterState::Active),
                 router("b", Family::Ipv4, RouterState::Fault),
             ],
+            ..VrrpReport::default()
         };
         assert_eq!(report.instance_state("a"), Some(RouterState::Active));
         assert_eq!(report.instance_state("b"), Some(RouterState::Fault));

@@ -26,6 +26,7 @@ use super::recorder::Recording;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
 use super::socket::Received;
+use super::watchdog::Watchdog;
 use crate::track::Verdict;
 
 mod members;
@@ -72,6 +73,7 @@ pub(super) struct VrrpThread {
     /// Routers have ended that the last report names.
     has_changed: bool,
     stopping: bool,
+    watchdog: Watchdog,
     /// Routes and devices that an earlier run left were looked for.
     has_looked_for_leftovers: bool,
 }
@@ -95,6 +97,7 @@ impl VrrpThread {
             verdicts: BTreeMap::new(),
             has_changed: false,
             stopping: false,
+            watchdog: Watchdog::default(),
             has_looked_for_leftovers: false,
         })
     }
@@ -111,6 +114,7 @@ impl VrrpThread {
             self.take_notices()?;
             self.settle_groups();
             self.reap()?;
+            self.serve_watchdog();
             self.publish();
             if self.stopping && self.members.is_empty() {
                 return Ok(());
@@ -318,6 +322,15 @@ impl VrrpThread {
         groups.settle(members, now, &mut shell(links, netlink, packets));
     }
 
+    /// Feeds the watchdog: here, so that a turn that does not come resets the node.
+    fn serve_watchdog(&mut self) {
+        let is_wanted = self.members.iter().any(Member::may_answer);
+        let plan = self.plan.watchdog.as_ref();
+        self.has_changed |= self.watchdog.serve(plan, is_wanted, clock());
+        let is_running = u64::from(self.watchdog.is_running());
+        self.links.metrics.watchdog_running.set(is_running);
+    }
+
     /// Tells of what changed in this turn.
     fn publish(&mut self) {
         // Not `any`: every member's mark is to be taken.
@@ -338,7 +351,10 @@ impl VrrpThread {
             .map(|member| member.report(now))
             .collect();
         routers.sort_by(|a, b| (&a.instance, a.family).cmp(&(&b.instance, b.family)));
-        let report = VrrpReport { routers };
+        let report = VrrpReport {
+            routers,
+            watchdog_problem: self.watchdog.problem().map(str::to_owned),
+        };
         self.links.report.send_if_modified(|current| {
             let modified = *current != report;
             *current = report;
@@ -350,6 +366,7 @@ impl VrrpThread {
         let deadlines = self.members.iter().filter_map(Member::next_deadline);
         let next = deadlines
             .chain(self.groups.next_deadline(&self.members))
+            .chain(self.watchdog.next_deadline())
             .min();
         let timeout = if self.netlink.has_pending() {
             Some(Duration::ZERO)

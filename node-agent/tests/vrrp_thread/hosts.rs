@@ -190,6 +190,7 @@ pub(crate) fn plan(host: &Host, configs: Vec<Config>) -> VrrpPlan {
     });
     VrrpPlan {
         routers: routers.collect(),
+        ..VrrpPlan::default()
     }
 }
 

@@ -18,3 +18,4 @@ mod tracking;
 mod transport;
 mod vips;
 mod virtual_mac;
+mod watchdog;

@@ -366,10 +366,7 @@ fn fencing_healthy(report: &PairReport<'_>) -> Finding {
     if let Some((node, problem)) =
         problems.find_map(|(node, fencing)| Some((node, fencing.problem.as_ref()?)))
     {
-        return Finding::no(
-            reason::FENCING_PROBLEM,
-            format!("{node} could not fence another director: {problem}"),
-        );
+        return Finding::no(reason::FENCING_PROBLEM, format!("{node}: {problem}"));
     }
     match last {
         Some((node, last)) => Finding::yes(

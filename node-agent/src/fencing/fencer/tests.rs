@@ -57,7 +57,10 @@ fn router(instance: &str, lost: Option<(&str, u64, u64)>) -> RouterReport {
 }
 
 fn report(routers: Vec<RouterReport>) -> VrrpReport {
-    VrrpReport { routers }
+    VrrpReport {
+        routers,
+        ..VrrpReport::default()
+    }
 }
 
 fn told(runs: &[Run]) -> Vec<(String, &str)> {

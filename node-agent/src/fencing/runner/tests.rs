@@ -42,6 +42,7 @@ fn lost(heard: u64) -> VrrpReport {
     };
     VrrpReport {
         routers: vec![router],
+        ..VrrpReport::default()
     }
 }
 

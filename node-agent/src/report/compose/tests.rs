@@ -329,3 +329,22 @@ fn another_active_router_is_named_with_the_time_since_when() {
     assert_eq!(split.peer, "192.168.1.130");
     assert_eq!(split.since.0.to_string(), "1970-01-01T00:00:01Z");
 }
+
+#[test]
+fn what_is_wrong_with_the_hook_and_with_the_watchdog_is_told_together() {
+    let mut case = settled(web_director(&json!({})));
+    case.vrrp.watchdog_problem = Some("watchdog /dev/watchdog: in use".into());
+    assert_eq!(case.report().fencing, None, "without fencing there is none");
+    case.fencing = Some(FencingReport::default());
+    let problem = |case: &Case| case.report().fencing.expect("fencing").problem;
+    let watchdog = "watchdog /dev/watchdog: in use";
+    assert_eq!(problem(&case).as_deref(), Some(watchdog));
+    case.fencing = Some(FencingReport {
+        problem: Some("hook fence: missing".into()),
+        last: None,
+    });
+    let both = format!("hook fence: missing; {watchdog}");
+    assert_eq!(problem(&case), Some(both));
+    case.vrrp.watchdog_problem = None;
+    assert_eq!(problem(&case).as_deref(), Some("hook fence: missing"));
+}
