@@ -94,8 +94,14 @@ fn agent_preferred() -> Vec<(Case, Course)> {
         keepalived: 100,
         ..Case::default()
     };
+    let virtual_mac = Case {
+        name: "version 3 for IPv4, both with the virtual MAC address",
+        sending: Sending::FromVirtualMac,
+        ..priority.clone()
+    };
     variants(&priority)
         .into_iter()
+        .chain([virtual_mac])
         .map(|case| {
             (
                 case,
@@ -157,7 +163,7 @@ fn variants(priority: &Case) -> Vec<Case> {
         },
         Case {
             name: "version 3 for IPv4 by unicast",
-            unicast: true,
+            sending: Sending::ToEachOther,
             ..priority.clone()
         },
     ]
@@ -265,6 +271,15 @@ impl fmt::Display for Who {
     }
 }
 
+/// How advertisements leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    ToGroup,
+    ToEachOther,
+    /// To the group, from the virtual MAC address, which the VIPs have, too.
+    FromVirtualMac,
+}
+
 /// How the two are configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -280,8 +295,8 @@ pub(crate) struct Case {
     /// The agent's.
     checksum: &'static str,
     password: Option<&'static str>,
-    /// Both send to each other alone instead of to the group.
-    unicast: bool,
+    /// How both send.
+    sending: Sending,
     agent_is_higher: bool,
     /// How many VIPs the agent has; keepalived has one.
     agent_vips: usize,
@@ -299,7 +314,7 @@ impl Default for Case {
             keepalived_interval_ms: SECOND_MS,
             checksum: "PseudoHeader",
             password: None,
-            unicast: false,
+            sending: Sending::ToGroup,
             agent_is_higher: false,
             agent_vips: 1,
         }
@@ -421,6 +436,25 @@ impl Pair {
             ensure!(self.owns(who)?, "it has them not");
             ensure!(!self.owns(who.other())?, "{} has them too", who.other());
             Ok(())
+        })?;
+        self.switch_follows(who)
+    }
+
+    /// The switch has learned from the owner's advertisements where the virtual MAC address is.
+    fn switch_follows(&self, who: Who) -> Result<()> {
+        if self.case.sending != Sending::FromVirtualMac {
+            return Ok(());
+        }
+        let mac = format!("00:00:5e:00:01:{:02x}", self.virtual_router_id());
+        let port = who.host(self.index);
+        let what = format!("the switch knows {mac} at {port}");
+        eventually(&what, PATIENCE, || {
+            let output = Command::new("bridge")
+                .args(["fdb", "show", "brport", &port])
+                .output()?;
+            let text = String::from_utf8(output.stdout)?;
+            ensure!(text.contains(&mac), "{text}");
+            Ok(())
         })
         .map(drop)
     }
@@ -467,6 +501,7 @@ impl Pair {
             self.case.name,
             took.as_millis()
         );
+        self.switch_follows(who)?;
         Ok(took)
     }
 
@@ -581,7 +616,7 @@ impl Pair {
         if self.case.ipv6 {
             addresses.push(json!({"address": self.link_local(), "prefixLength": 64}));
         }
-        let (transport, peers) = if self.case.unicast {
+        let (transport, peers) = if self.case.sending == Sending::ToEachOther {
             ("Unicast", vec![Who::Keepalived.address(self.index)])
         } else {
             ("Multicast", Vec::new())
@@ -594,6 +629,11 @@ impl Pair {
                 json!({"type": "Simple", "secretRef": {"name": "vrrp", "key": "password"}})
             }
             None => json!({"type": "None"}),
+        };
+        let virtual_mac = if self.case.sending == Sending::FromVirtualMac {
+            "Macvlan"
+        } else {
+            "Disabled"
         };
         let plan = json!({
             "apiVersion": "lvs-operator.dev/v1alpha1",
@@ -614,6 +654,7 @@ impl Pair {
                     "preemption": {"mode": "Immediate"},
                     "authentication": authentication,
                     "transport": {"mode": transport},
+                    "virtualMAC": virtual_mac,
                 },
                 "connectionSync": {"mode": "Disabled"},
             }},
@@ -648,7 +689,7 @@ impl Pair {
         let authentication = self.case.password.map_or_else(String::new, |password| {
             format!("authentication {{\n auth_type PASS\n auth_pass {password}\n }}")
         });
-        let unicast = if self.case.unicast {
+        let unicast = if self.case.sending == Sending::ToEachOther {
             let [own, peer] = [Who::Keepalived, Who::Agent].map(|who| who.address(self.index));
             format!("unicast_src_ip {own}\n unicast_peer {{\n {peer}\n }}")
         } else {
@@ -660,12 +701,23 @@ impl Pair {
             writeln!(vips, "{}/64 dev eth0", self.link_local())?;
         }
         for vip in self.vips(Who::Keepalived) {
-            writeln!(vips, "{vip}/{length} dev eth0")?;
+            // With a virtual MAC address they are on the device that has it, unless told otherwise.
+            let device = if self.case.sending == Sending::FromVirtualMac {
+                ""
+            } else {
+                "dev eth0"
+            };
+            writeln!(vips, "{vip}/{length} {device}")?;
         }
+        let use_vmac = if self.case.sending == Sending::FromVirtualMac {
+            "use_vmac"
+        } else {
+            ""
+        };
         let configuration = format!(
             "global_defs {{\n router_id interop\n}}\n\
              vrrp_instance default {{\n state BACKUP\n interface eth0\n version {version}\n \
-             virtual_router_id {}\n priority {keepalived}\n advert_int {}\n {authentication}\n {unicast}\n \
+             virtual_router_id {}\n priority {keepalived}\n advert_int {}\n {authentication}\n {unicast}\n {use_vmac}\n \
              virtual_ipaddress {{\n{vips}}}\n}}\n",
             self.virtual_router_id(),
             f64::from(keepalived_interval_ms) / 1000.0,

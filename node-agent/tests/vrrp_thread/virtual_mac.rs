@@ -264,3 +264,32 @@ fn what_an_earlier_run_left_is_adopted_or_deleted() {
     });
     assert!(!one.has(VIP) && !one.has(VIP6));
 }
+
+#[test]
+fn the_device_follows_the_interface_below() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let director = one.start();
+    let mut planned = virtual_routers(&one, 1, 150);
+    // The IPv6 router's source goes with the link.
+    planned.routers.truncate(1);
+    let device = device(&one, 4);
+    director.handle.configure(planned);
+    director.wait_state(&runtime, RouterState::Active);
+    assert!(is_up(&one, &device));
+
+    // The cable.
+    two.ip("link set eth0 down");
+    director.wait_state(&runtime, RouterState::Fault);
+    until("the device is at rest", || {
+        has_device(&one, &device) && !is_up(&one, &device)
+    });
+    two.ip("link set eth0 up");
+    director.wait_state(&runtime, RouterState::Active);
+    assert!(is_up(&one, &device));
+    assert!(
+        one.ip(&format!("-o addr show dev {device}"))
+            .contains(&format!(" {VIP}/"))
+    );
+}
