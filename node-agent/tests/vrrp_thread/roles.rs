@@ -2,9 +2,11 @@
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_node_agent::vrrp::{RouterPlan, VrrpEventKind, VrrpPlan, VrrpReport};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::hosts::{Host, VIP, VIP6, config, ipv4, plan, second_segment, two_hosts, until};
+use crate::hosts::{
+    Director, Host, VIP, VIP6, config, ipv4, plan, second_segment, two_hosts, until,
+};
 
 const INSIDE: &str = "203.0.113.10";
 
@@ -66,16 +68,22 @@ fn a_group_moves_as_one_and_waits_until_all_of_it_can_run() {
     assert!(one.has(VIP) && has_inside(&one));
 }
 
+/// Agents on both, of which the first is Active and the second Backup.
+fn elected(one: &Host, two: &Host, runtime: &Runtime) -> (Director, Director) {
+    let (first, second) = (one.start(), two.start());
+    first.handle.configure(ipv4(one, 1, 150));
+    second.handle.configure(ipv4(two, 2, 100));
+    first.wait_state(runtime, RouterState::Active);
+    second.wait_state(runtime, RouterState::Backup);
+    (first, second)
+}
+
 #[test]
 fn one_is_elected_and_hands_over_without_a_gap() {
     let Some((one, two, runtime)) = two_hosts() else {
         return;
     };
-    let (first, second) = (one.start(), two.start());
-    first.handle.configure(ipv4(&one, 1, 150));
-    second.handle.configure(ipv4(&two, 2, 100));
-    first.wait_state(&runtime, RouterState::Active);
-    second.wait_state(&runtime, RouterState::Backup);
+    let (first, second) = elected(&one, &two, &runtime);
     assert!(one.has(VIP) && !two.has(VIP));
     let text = one.ip("-d -o addr show dev eth0");
     assert!(text.contains("dynamic noprefixroute"), "{text}");
@@ -137,11 +145,7 @@ fn an_agent_that_is_back_soon_goes_on_as_active() {
     let Some((one, two, runtime)) = two_hosts() else {
         return;
     };
-    let (first, second) = (one.start(), two.start());
-    first.handle.configure(ipv4(&one, 1, 150));
-    second.handle.configure(ipv4(&two, 2, 100));
-    first.wait_state(&runtime, RouterState::Active);
-    second.wait_state(&runtime, RouterState::Backup);
+    let (_first, second) = elected(&one, &two, &runtime);
     let changes = second.handle.metrics();
     let before = changes.role_changes.get();
 

@@ -13,7 +13,7 @@ use crate::interval::{Centiseconds, active_down_interval};
 use crate::packet::{Addresses, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_RELEASE, Version};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Whether a Backup takes over from an Active Router of lower priority (RFC 9568, `Preempt_Mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

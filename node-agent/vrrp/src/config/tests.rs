@@ -1,7 +1,8 @@
 use super::*;
 use crate::authentication::SimplePassword;
 
-fn config() -> Config {
+/// A configuration that is accepted, for the tests of this crate to change.
+pub(crate) fn config() -> Config {
     Config {
         virtual_router_id: 51,
         version: Version::V3,

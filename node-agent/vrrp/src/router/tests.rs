@@ -35,17 +35,7 @@ const NANOSECOND: Duration = Duration::from_nanos(1);
 
 fn config() -> Config {
     Config {
-        virtual_router_id: 51,
-        version: Version::V3,
-        priority: 100,
         own_address: OWN,
-        advertisement_interval: Centiseconds::new(100),
-        down_advertisements: 3,
-        preemption: Preemption::Never,
-        preempt_delay: Duration::ZERO,
-        authentication: None,
-        transport: Transport::Multicast,
-        checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![VIP],
         gratuitous: GratuitousAnnouncements {
             count: 1,
@@ -53,7 +43,7 @@ fn config() -> Config {
             repeat_delay: Duration::ZERO,
             refresh: Duration::ZERO,
         },
-        lower_priority_advertisement: LowerPriorityAdvertisement::Send,
+        ..crate::config::tests::config()
     }
 }
 

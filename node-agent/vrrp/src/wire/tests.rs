@@ -4,10 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::authentication::SimplePassword;
-use crate::checksum::ChecksumConvention;
-use crate::config::{Config, GratuitousAnnouncements, LowerPriorityAdvertisement, Preemption};
+use crate::config::Config;
 use crate::hmac::{HmacKey, HmacKeys, HmacMode, HmacRejection, TRAILER_BYTES};
-use crate::interval::Centiseconds;
 use crate::packet::Version;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
@@ -25,20 +23,9 @@ fn config(own: &str) -> Config {
         "fe80::10"
     };
     Config {
-        virtual_router_id: 51,
-        version: Version::V3,
-        priority: 100,
         own_address,
-        advertisement_interval: Centiseconds::new(100),
-        down_advertisements: 3,
-        preemption: Preemption::Never,
-        preempt_delay: Duration::ZERO,
-        authentication: None,
-        transport: Transport::Multicast,
-        checksum: ChecksumConvention::Rfc9568,
         virtual_addresses: vec![address(vip)],
-        gratuitous: GratuitousAnnouncements::default(),
-        lower_priority_advertisement: LowerPriorityAdvertisement::Send,
+        ..crate::config::tests::config()
     }
 }
 

@@ -10,7 +10,7 @@ use lvs_vrrp::hmac::HmacRejection;
 use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{CheckedConfig, Input, Monotonic, Output, RejectReason, Role, Router};
 
-use crate::machine::{INTERVAL, Machine, Place, Port};
+use crate::machine::{Machine, Place, Port};
 use crate::random::Random;
 
 mod faults;
@@ -337,12 +337,14 @@ impl Lan {
                 self.changes.push(Change { at, place, to });
             }
             Output::PeerLost { peer, heard_at } => {
-                let silence = self.machines[place.machine]
-                    .clock(self.now)
-                    .saturating_since(heard_at);
+                let now = self.machines[place.machine].clock(self.now);
+                let silence = now.saturating_since(heard_at);
+                let router = self.port(place).router.as_ref().expect("it says so");
+                let interval = router.config().advertisement_interval.duration();
+                let least = interval * u32::from(router.config().down_advertisements);
                 assert!(
-                    silence >= 3 * INTERVAL,
-                    "{place:?} gives {peer} up after {silence:?}"
+                    silence >= least,
+                    "{place:?} gives {peer} up after {silence:?}, not {least:?}"
                 );
             }
             Output::Stopped => self.port(place).router = None,
