@@ -339,7 +339,7 @@ impl Lan {
             Output::PeerLost { peer, heard_at } => {
                 let now = self.machines[place.machine].clock(self.now);
                 let silence = now.saturating_since(heard_at);
-                let router = self.port(place).router.as_ref().expect("it says so");
+                let router = self.port(place).router.as_ref().unwrap();
                 let interval = router.config().advertisement_interval.duration();
                 let least = interval * u32::from(router.config().down_advertisements);
                 assert!(
