@@ -95,7 +95,11 @@ pub const STICKINESS: Example = Example {
     directory: "09-stickiness",
     manifests: &["manifests.yaml"],
     besides: &[],
-    values: &["agent.hooks.enabled=true"],
+    // A node's /etc is this machine's, which is read-only there.
+    values: &[
+        "agent.hooks.enabled=true",
+        "agent.hooks.directory=/run/hooks",
+    ],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80)],
 };

@@ -32,7 +32,7 @@ const REAL_SERVERS: [&str; 2] = ["192.168.6.31", "192.168.6.32"];
 const SECOND_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
 /// The program that fences; in the lab it writes down what it was told.
-const HOOK: &str = "/etc/lvs-operator/hooks/fence";
+const HOOK: &str = "/run/hooks/fence";
 const FENCED: &str = "/run/fenced";
 
 /// Somebody on the LAN who wants to be Active.
@@ -192,18 +192,23 @@ fn new_key(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Installs the hook on both directors.
+/// Installs the hook on both directors, where nothing has been fenced yet.
 fn install_hook(cluster: &Cluster) -> Result<()> {
+    for (director, _) in DIRECTORS {
+        write_hook(cluster, director)?;
+        cluster.on(director, &["rm", "-f", FENCED])?;
+    }
+    Ok(())
+}
+
+fn write_hook(cluster: &Cluster, director: &str) -> Result<()> {
     let script = format!(
-        "rm -f {FENCED} && mkdir -p $(dirname {HOOK}) && cat >{HOOK} <<'END' && chmod 755 {HOOK}\n\
+        "mkdir -p $(dirname {HOOK}) && cat >{HOOK} <<'END' && chmod 755 {HOOK}\n\
          #!/bin/sh\n\
          echo $1 $LVS_PAIR $LVS_INSTANCE $LVS_PEER_NAME $LVS_PEER_ADDRESS $LVS_DIRECTORS >>{FENCED}\n\
          END"
     );
-    for (director, _) in DIRECTORS {
-        cluster.on(director, &["sh", "-c", &script])?;
-    }
-    Ok(())
+    cluster.on(director, &["sh", "-c", &script]).map(drop)
 }
 
 /// What the hook on a director was told so far.
@@ -234,6 +239,8 @@ fn dies_and_returns(cluster: &Cluster) -> Result<()> {
     node.wait_ready()?;
     cluster.wait_ready(60)?;
     stays(cluster, other, Duration::from_secs(5))?;
+    // What is under /run has gone with the power.
+    write_hook(cluster, holder)?;
     eventually("the pair says so", Duration::from_secs(90), || {
         let healthy = cluster
             .kubectl

@@ -119,7 +119,7 @@ spec:
         - {name: dev, mountPath: /dev}
         {{- end }}
         {{- if $hasHooks }}
-        - {name: root, mountPath: /host/root, readOnly: true, mountPropagation: HostToContainer}
+        - {name: root, mountPath: /host/root, readOnly: true}
         {{- end }}
   volumes:
     - name: state
