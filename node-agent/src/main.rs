@@ -186,6 +186,7 @@ async fn work(
         plans.bundle.clone(),
         reported.clone(),
         args.state_dir.clone(),
+        hooks(&args),
         move |verdicts| control.track(verdicts),
     );
     tokio::spawn(tracking);
@@ -292,6 +293,10 @@ fn start_reporter(
     notices
 }
 
+fn hooks(args: &Args) -> Hooks {
+    Hooks::new(args.hooks_dir.clone(), args.hooks_root.clone())
+}
+
 /// Starts the task that fences peers, and answers with how that is.
 fn start_fencing(
     args: &Args,
@@ -300,14 +305,13 @@ fn start_fencing(
     metrics: &Metrics,
     notices: Option<mpsc::Sender<Notice>>,
 ) -> watch::Receiver<Option<FencingReport>> {
-    let hooks = Hooks::new(args.hooks_dir.clone(), args.hooks_root.clone());
     let (reports, report) = watch::channel(None);
     let outputs = fencing::Outputs {
         reports,
         metrics: metrics.clone(),
         notices,
     };
-    let fencing = fencing::run(plans.bundle.clone(), vrrp.report(), hooks, outputs);
+    let fencing = fencing::run(plans.bundle.clone(), vrrp.report(), hooks(args), outputs);
     tokio::spawn(fencing);
     report
 }

@@ -1,7 +1,7 @@
 //! What a director watches beside its peers, and what that does to its priority.
 //!
 //! ```text
-//! plan ──► Evaluator ◄── looks: interfaces, pings, files, virtual services
+//! plan ──► Evaluator ◄── looks: interfaces, pings, files, hooks, virtual services
 //!              │
 //!              └──► verdict of each instance ──► VRRP thread
 //! ```
@@ -11,5 +11,5 @@
 mod evaluator;
 mod watcher;
 
-pub use evaluator::{Evaluator, Subject, Verdict};
+pub use evaluator::{Evaluator, HookLook, Subject, Verdict};
 pub use watcher::run;

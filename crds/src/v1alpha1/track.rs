@@ -48,14 +48,36 @@ pub struct TrackedFile {
     pub expected: FileState,
 }
 
-/// One thing that is watched, exactly one of `interface`, `ping`, `virtualServices` and `file`.
+/// A program that the nodes' administrator installed and that looks at something.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedHook {
+    /// Name of the program in the directory of hooks, on the node `/etc/lvs-operator/hooks`. It gets the
+    /// argument `track`; exit code 0 means that all is well.
+    #[schemars(with = "format::HookName")]
+    pub name: String,
+    /// Seconds from one start to the next, 1 to 3600. One that runs still is not started again.
+    #[serde(default = "default_hook_seconds")]
+    #[schemars(range(min = 1, max = 3600))]
+    pub interval_seconds: i32,
+    /// Seconds after which it is killed and has failed, 1 to 300.
+    #[serde(default = "default_hook_seconds")]
+    #[schemars(range(min = 1, max = 300))]
+    pub timeout_seconds: i32,
+}
+
+fn default_hook_seconds() -> i32 {
+    5
+}
+
+/// One thing that is watched, exactly one of `interface`, `ping`, `virtualServices`, `file` and `hook`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.interface), has(self.ping), has(self.virtualServices), has(self.file)].exists_one(given, given)"
+    "[has(self.interface), has(self.ping), has(self.virtualServices), has(self.file), has(self.hook)].exists_one(given, given)"
 ).message(
-    "exactly one of interface, ping, virtualServices and file is required: give each thing to watch \
-     its own entry"
+    "exactly one of interface, ping, virtualServices, file and hook is required: give each thing to \
+     watch its own entry"
 ))]
 pub struct Track {
     /// Name, unique among those of the instance.
@@ -88,6 +110,9 @@ pub struct Track {
     /// File that must exist, or must not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<TrackedFile>,
+    /// Program that must succeed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<TrackedHook>,
 }
 
 fn default_looks() -> i32 {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
-use lvs_crds::v1alpha1::{DirectorRole, FileState, Track};
+use lvs_crds::v1alpha1::{DirectorRole, FileState, Track, TrackedHook};
 use lvs_vrrp::Adjustment;
 
 /// Something to look at. Equal ones of several instances are looked at once.
@@ -15,6 +16,8 @@ pub enum Subject {
     Ping(IpAddr),
     /// The file of this name exists.
     File(String),
+    /// The hook succeeds.
+    Hook(HookLook),
     /// So many of 100 virtual services of the instance are ready.
     ReadyServices {
         /// The instance.
@@ -24,12 +27,34 @@ pub enum Subject {
     },
 }
 
+/// A hook that looks at something, and how often.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HookLook {
+    /// Its name.
+    pub name: String,
+    /// From one start to the next.
+    pub interval: Duration,
+    /// When it is killed.
+    pub limit: Duration,
+}
+
+impl HookLook {
+    fn of(hook: &TrackedHook) -> Self {
+        let seconds = |value| Duration::from_secs(u64::try_from(value).unwrap_or(1));
+        Self {
+            name: hook.name.clone(),
+            interval: seconds(hook.interval_seconds),
+            limit: seconds(hook.timeout_seconds),
+        }
+    }
+}
+
 /// What the tracked things of an instance do to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// What its routers are told.
     pub adjustment: Adjustment,
-    /// Names of those that have failed.
+    /// Names of those that have failed, and why if that is known.
     pub failed: Vec<String>,
 }
 
@@ -46,6 +71,8 @@ struct Tracked {
     is_well: bool,
     /// Looks in a row that contradict `is_well`.
     streak: u32,
+    /// Why the look failed by which it is not well any more.
+    problem: Option<String>,
 }
 
 impl Tracked {
@@ -66,6 +93,8 @@ impl Tracked {
         } else if let Some(file) = &track.file {
             let subject = Subject::File(file.name.clone());
             (subject, file.expected == FileState::Present)
+        } else if let Some(hook) = &track.hook {
+            (Subject::Hook(HookLook::of(hook)), true)
         } else {
             return None;
         };
@@ -78,10 +107,11 @@ impl Tracked {
             fall: u32::try_from(track.fall).unwrap_or(1),
             is_well: true,
             streak: 0,
+            problem: None,
         })
     }
 
-    fn look(&mut self, seen: bool) {
+    fn look(&mut self, seen: bool, problem: Option<&str>) {
         if (seen == self.expected) == self.is_well {
             self.streak = 0;
             return;
@@ -91,6 +121,7 @@ impl Tracked {
         if self.streak >= needed {
             self.is_well = !self.is_well;
             self.streak = 0;
+            self.problem = problem.filter(|_| !self.is_well).map(str::to_owned);
         }
     }
 
@@ -129,6 +160,7 @@ impl Evaluator {
                 if let Some(place) = same {
                     let known = known.swap_remove(place);
                     (tracked.is_well, tracked.streak) = (known.is_well, known.streak);
+                    tracked.problem = known.problem;
                 }
                 Some(tracked)
             });
@@ -147,9 +179,19 @@ impl Evaluator {
     /// Takes in a look: whether the interface works, the address answered, the file exists, enough
     /// virtual services are ready.
     pub fn look(&mut self, subject: &Subject, seen: bool) {
+        self.look_with(subject, seen, None);
+    }
+
+    /// Takes in how a hook ended.
+    pub fn hook_ended(&mut self, hook: &HookLook, result: Result<(), String>) {
+        let subject = Subject::Hook(hook.clone());
+        self.look_with(&subject, result.is_ok(), result.err().as_deref());
+    }
+
+    fn look_with(&mut self, subject: &Subject, seen: bool, problem: Option<&str>) {
         for tracked in self.instances.values_mut().flatten() {
             if tracked.subject == *subject {
-                tracked.look(seen);
+                tracked.look(seen, problem);
             }
         }
     }
@@ -175,7 +217,10 @@ fn verdict(tracked: &[Tracked]) -> Verdict {
         failed: tracked
             .iter()
             .filter(|tracked| !tracked.is_well)
-            .map(|tracked| tracked.name.clone())
+            .map(|tracked| match &tracked.problem {
+                Some(problem) => format!("{} ({problem})", tracked.name),
+                None => tracked.name.clone(),
+            })
             .collect(),
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use lvs_health::probe::ping::Pinger;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Evaluator, Subject, Verdict};
+use super::{Evaluator, HookLook, Subject, Verdict};
 use crate::bundle::PlanBundle;
+use crate::hook::{Call, Hooks};
 use crate::kernel::network::{Network, Notices};
 use crate::report::Report;
 
@@ -19,6 +21,8 @@ use crate::report::Report;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Directory of tracked files within the agent's state directory.
 const DIRECTORY: &str = "track";
+/// Argument of a hook: what it is to do.
+const ARGUMENT: &str = "track";
 /// Results of pings that may wait.
 const RESULTS: usize = 64;
 
@@ -32,6 +36,28 @@ struct Watcher {
     /// Addresses that are being pinged.
     pinged: BTreeSet<IpAddr>,
     replies: mpsc::Sender<(IpAddr, bool)>,
+    hooks: Hooks,
+    /// Hooks, when each is to be started next.
+    due: BTreeMap<HookLook, Instant>,
+    /// Those that run.
+    running: JoinSet<Ended>,
+    running_hooks: BTreeSet<HookLook>,
+}
+
+/// A hook that has ended.
+struct Ended {
+    hook: HookLook,
+    started: Instant,
+    result: Result<(), String>,
+}
+
+fn call(hook: &HookLook) -> Call {
+    Call {
+        name: hook.name.clone(),
+        arguments: vec![ARGUMENT.into()],
+        environment: Vec::new(),
+        limit: hook.limit,
+    }
 }
 
 /// Tracks what the plan says, and hands every change of a verdict to `tell`, until there are no more
@@ -40,6 +66,7 @@ pub async fn run(
     mut plans: watch::Receiver<Option<Arc<PlanBundle>>>,
     reports: watch::Receiver<Report>,
     state_dir: PathBuf,
+    hooks: Hooks,
     tell: impl Fn(BTreeMap<String, Verdict>),
 ) {
     let (replies, mut answers) = mpsc::channel(RESULTS);
@@ -51,6 +78,10 @@ pub async fn run(
         pinger: Arc::default(),
         pinged: BTreeSet::new(),
         replies,
+        hooks,
+        due: BTreeMap::new(),
+        running: JoinSet::new(),
+        running_hooks: BTreeSet::new(),
     };
     // The plan from disk is there already.
     plans.mark_changed();
@@ -59,6 +90,7 @@ pub async fn run(
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let has_subjects = !watcher.evaluator.subjects().is_empty();
+        let next_hook = watcher.due.values().min().copied();
         tokio::select! {
             changed = plans.changed() => {
                 if changed.is_err() {
@@ -68,7 +100,12 @@ pub async fn run(
                 let director = bundle.as_ref().and_then(|bundle| bundle.plan.director.as_ref());
                 watcher.evaluator.configure(director);
                 watcher.follow_links();
+                watcher.schedule_hooks();
             }
+            () = sleep_until(next_hook.unwrap_or_else(Instant::now)), if next_hook.is_some() => {
+                watcher.start_hooks(Instant::now());
+            }
+            Some(Ok(ended)) = watcher.running.join_next() => watcher.hook_ended(ended),
             _ = period.tick(), if has_subjects => watcher.look().await,
             () = link_changed(&mut watcher.network) => watcher.look_at_links().await,
             Some((address, answered)) = answers.recv() => {
@@ -122,7 +159,7 @@ impl Watcher {
         let subjects: Vec<Subject> = self.evaluator.subjects().into_iter().cloned().collect();
         for subject in subjects {
             let seen = match &subject {
-                Subject::Interface(_) => continue,
+                Subject::Interface(_) | Subject::Hook(_) => continue,
                 Subject::Ping(address) => {
                     self.ping(*address);
                     continue;
@@ -145,6 +182,66 @@ impl Watcher {
                 },
             };
             self.evaluator.look(&subject, seen);
+        }
+    }
+
+    /// Starts what the plan has anew at once, and forgets what it has no more.
+    fn schedule_hooks(&mut self) {
+        let before = std::mem::take(&mut self.due);
+        let running = &self.running_hooks;
+        let subjects = self.evaluator.subjects();
+        let hooks = subjects.into_iter().filter_map(|subject| match subject {
+            Subject::Hook(hook) if !running.contains(hook) => Some(hook.clone()),
+            _ => None,
+        });
+        let due = hooks.map(|hook| {
+            let at = before.get(&hook).copied().unwrap_or_else(Instant::now);
+            (hook, at)
+        });
+        self.due = due.collect();
+    }
+
+    /// Starts the hooks that are due. One is due again when it has ended and its interval is over.
+    fn start_hooks(&mut self, now: Instant) {
+        let due: Vec<HookLook> = self
+            .due
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(hook, _)| hook.clone())
+            .collect();
+        for hook in due {
+            self.due.remove(&hook);
+            self.running_hooks.insert(hook.clone());
+            let (hooks, call) = (self.hooks.clone(), call(&hook));
+            self.running.spawn(async move {
+                let result = hooks.run(&call).await;
+                Ended {
+                    hook,
+                    started: now,
+                    result: result.map_err(|error| error.to_string()),
+                }
+            });
+        }
+    }
+
+    fn hook_ended(&mut self, ended: Ended) {
+        let Ended {
+            hook,
+            started,
+            result,
+        } = ended;
+        self.running_hooks.remove(&hook);
+        if let Err(error) = &result {
+            tracing::debug!(target: "track", error, "failed");
+        }
+        self.evaluator.hook_ended(&hook, result);
+        let is_tracked = self
+            .evaluator
+            .subjects()
+            .contains(&Subject::Hook(hook.clone()));
+        if is_tracked {
+            let next = started + hook.interval;
+            self.due.insert(hook, next.max(Instant::now()));
         }
     }
 
@@ -216,7 +313,8 @@ mod tests {
         let tell = move |verdicts: BTreeMap<String, Verdict>| {
             sender.send(verdicts).expect("the test waits");
         };
-        tokio::spawn(run(plans, reports, state.path().to_owned(), tell));
+        let hooks = Hooks::new(state.path().to_owned(), None);
+        tokio::spawn(run(plans, reports, state.path().to_owned(), hooks, tell));
         let mut until = async |weight: i32, is_fault: bool| {
             loop {
                 let told = verdicts.recv().await.expect("the watcher runs");
@@ -240,5 +338,54 @@ mod tests {
         assert_eq!(until(-10, false).await, ["inside", "served"]);
         plan.send_replace(Some(bundle(json!([]))));
         assert!(until(0, false).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_fails_is_told_with_what_it_said_until_it_succeeds() {
+        let directory = crate::hook::tests::directory();
+        let well = directory.path().join("well");
+        let script = format!(
+            "[ \"$1\" = track ] && [ -e {} ] || {{ echo disk full >&2; exit 1; }}",
+            well.display()
+        );
+        crate::hook::tests::install(directory.path(), "disk", &script);
+        let tracks = json!([
+            {"name": "disk", "hook": {"name": "disk", "intervalSeconds": 1}, "rise": 1, "fall": 2},
+            {"name": "none", "hook": {"name": "absent", "intervalSeconds": 1}, "weight": -10,
+             "rise": 1, "fall": 1},
+        ]);
+        let (plan, plans) = watch::channel(Some(bundle(tracks)));
+        let (_report, reports) = watch::channel(Report::unobserved());
+        let (sender, mut verdicts) = mpsc::unbounded_channel();
+        let tell = move |verdicts: BTreeMap<String, Verdict>| {
+            sender.send(verdicts).expect("the test waits");
+        };
+        let hooks = Hooks::new(directory.path().to_owned(), None);
+        let state_dir = directory.path().to_owned();
+        tokio::spawn(run(plans, reports, state_dir, hooks, tell));
+        let mut until = async |is_fault: bool, failures: usize| {
+            loop {
+                let told = verdicts.recv().await.expect("the watcher runs");
+                let verdict = &told["default"];
+                if (verdict.adjustment.is_fault, verdict.failed.len()) == (is_fault, failures) {
+                    return verdict.clone();
+                }
+            }
+        };
+        let verdict = until(true, 2).await;
+        assert_eq!(
+            verdict.failed[0],
+            "disk (hook disk: exit status: 1: disk full)"
+        );
+        assert!(
+            verdict.failed[1].starts_with("none (hook absent: "),
+            "{:?}",
+            verdict.failed
+        );
+        assert_eq!(verdict.adjustment.weight, -10);
+        std::fs::write(&well, "").expect("written");
+        assert_eq!(until(false, 1).await.adjustment.weight, -10);
+        plan.send_replace(Some(bundle(json!([]))));
+        assert_eq!(until(false, 0).await.adjustment.weight, 0);
     }
 }
