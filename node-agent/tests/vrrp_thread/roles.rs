@@ -2,6 +2,7 @@
 
 use lvs_crds::v1alpha1::RouterState;
 use lvs_node_agent::vrrp::{RouterPlan, VrrpEventKind, VrrpPlan, VrrpReport};
+use lvs_vrrp::Centiseconds;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::hosts::{
@@ -145,14 +146,24 @@ fn an_agent_that_is_back_soon_goes_on_as_active() {
     let Some((one, two, runtime)) = two_hosts() else {
         return;
     };
-    let (_first, second) = elected(&one, &two, &runtime);
+    // Long enough that a busy machine starts the next one within the time that the peer waits.
+    let slow = |host: &Host, last: u8, priority: u8| {
+        let mut slow = config([198, 51, 100, last].into(), VIP, priority);
+        slow.advertisement_interval = Centiseconds::new(50);
+        plan(host, vec![slow])
+    };
+    let (first, second) = (one.start(), two.start());
+    first.handle.configure(slow(&one, 1, 150));
+    second.handle.configure(slow(&two, 2, 100));
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
     let changes = second.handle.metrics();
     let before = changes.role_changes.get();
 
     // A process that is killed leaves its VIPs in the kernel. So does this one, which for want of a
     // way to kill a thread goes on beside its successor.
     let mut successor = one.start();
-    successor.handle.configure(ipv4(&one, 1, 150));
+    successor.handle.configure(slow(&one, 1, 150));
     successor.wait_state(&runtime, RouterState::Active);
     let happened = successor.happened();
     let resumed = happened.iter().any(|kind| {
