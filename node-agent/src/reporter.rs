@@ -63,6 +63,7 @@ async fn publish(
     let mut pause = FIRST_PAUSE;
     // What the API server has; `None` when that is not known.
     let mut known: Option<NodePlanStatus> = None;
+    let mut is_refused = false;
     loop {
         let report = reports.borrow_and_update().clone();
         let refusal = refusals.borrow_and_update().clone();
@@ -76,12 +77,19 @@ async fn publish(
         };
         let wait = match timeout(patience, writing).await {
             Ok(Ok(())) => {
+                is_refused = false;
                 pause = FIRST_PAUSE;
                 tokio::time::sleep(SHORTEST_GAP).await;
                 None
             }
             failed => {
                 tracing::debug!(?failed, ?pause, "status not written");
+                // An API server that does not answer is told of by its watches.
+                if let Ok(Err(error @ kube::Error::Api(_))) = &failed
+                    && !std::mem::replace(&mut is_refused, true)
+                {
+                    tracing::error!(%error, "the status is refused; NodePlan and conditions stay as they were");
+                }
                 // What was cut short may have arrived.
                 known = None;
                 let wait = pause;

@@ -287,7 +287,8 @@ fn instances(role: &DirectorRole, outcome: Outcome<'_>) -> Vec<InstanceReport> {
         .collect()
 }
 
-/// How fencing is, by hook and by watchdog.
+/// How fencing is, by hook and by watchdog; none while there is nothing to say. Server-side apply makes null, which is
+/// refused, of an object that has lost its last field.
 fn fencing(outcome: Outcome<'_>) -> Option<FencingReport> {
     let mut report = outcome.fencing.cloned()?;
     let problems: Vec<String> = [report.problem.take(), outcome.vrrp.watchdog_problem.clone()]
@@ -296,7 +297,7 @@ fn fencing(outcome: Outcome<'_>) -> Option<FencingReport> {
         .map(shortened)
         .collect();
     report.problem = (!problems.is_empty()).then(|| problems.join("; "));
-    Some(report)
+    (report != FencingReport::default()).then_some(report)
 }
 
 /// The first other Active Router that a router of the instance hears.

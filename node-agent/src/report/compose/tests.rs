@@ -347,4 +347,7 @@ fn what_is_wrong_with_the_hook_and_with_the_watchdog_is_told_together() {
     assert_eq!(problem(&case), Some(both));
     case.vrrp.watchdog_problem = None;
     assert_eq!(problem(&case).as_deref(), Some("hook fence: missing"));
+    // An object without a field would be written as null, which the API refuses.
+    case.fencing = Some(FencingReport::default());
+    assert_eq!(case.report().fencing, None);
 }
