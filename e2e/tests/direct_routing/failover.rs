@@ -82,7 +82,9 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
     director.power_off()?;
     cluster.wait_holder(OTHER, VIP, Duration::from_secs(10))?;
     stays(cluster, OTHER)?;
-    let report = traffic.so_far();
+    let report = traffic.wait_until(Duration::from_secs(20), |report| {
+        report.since(cut + TAKEN_OVER).requests.len() >= 50
+    })?;
     let lost = gap(&report)?;
     println!(
         "power loss: longest gap {} ms, {} requests failed",

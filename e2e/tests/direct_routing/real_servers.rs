@@ -113,8 +113,8 @@ pub(crate) fn dead_and_back(cluster: &Cluster) -> Result<()> {
     let died = Instant::now();
     wait_weight(cluster, 0, OUT)?;
     let out = Instant::now();
-    traffic.wait_until(Duration::from_secs(10), |report| {
-        report.since(out).requests.len() >= 200
+    traffic.wait_until(Duration::from_secs(20), |report| {
+        report.since(died + OUT).requests.len() >= 100
     })?;
     cluster.kubectl.wait(
         "jsonpath={.status.backends.down}=1",
