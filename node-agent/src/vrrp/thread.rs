@@ -211,52 +211,26 @@ impl VrrpThread {
             Some(running) => self.interfaces.insert(index, running),
             None => self.interfaces.remove(&index),
         };
-        let Self {
-            links,
-            netlink,
-            packets,
-            members,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        for member in members {
+        self.each(|member, shell| {
             if member.interface_index() == index {
-                member.link(running.unwrap_or(false), now, &mut shell);
+                member.link(running.unwrap_or(false), now, shell);
             }
-        }
+        });
     }
 
     /// An interface that a router made is up or not; `None` when it is gone.
     fn device(&mut self, index: u32, is_up: Option<bool>) {
         let now = clock();
-        let Self {
-            links,
-            netlink,
-            packets,
-            members,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        for member in members {
+        self.each(|member, shell| {
             if member.device() == Some(index) {
-                member.device_changed(is_up, now, &mut shell);
+                member.device_changed(is_up, now, shell);
             }
-        }
+        });
     }
 
     fn address_gone(&mut self, vip: Vip) {
         let now = clock();
-        let Self {
-            links,
-            netlink,
-            packets,
-            members,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        for member in members {
-            member.address_gone(vip, now, &mut shell);
-        }
+        self.each(|member, shell| member.address_gone(vip, now, shell));
     }
 
     /// Notices were lost: compares what is there with what was known.
@@ -294,6 +268,15 @@ impl VrrpThread {
     }
 
     fn serve_timers(&mut self, now: Monotonic) {
+        self.each(|member, shell| {
+            if member.next_deadline().is_some_and(|due| due <= now) {
+                member.tick(now, shell);
+            }
+        });
+    }
+
+    /// Does the same to every router, with what they share.
+    fn each(&mut self, mut act: impl FnMut(&mut Member, &mut Shell<'_>)) {
         let Self {
             links,
             netlink,
@@ -303,9 +286,7 @@ impl VrrpThread {
         } = self;
         let mut shell = shell(links, netlink, packets);
         for member in members {
-            if member.next_deadline().is_some_and(|due| due <= now) {
-                member.tick(now, &mut shell);
-            }
+            act(member, &mut shell);
         }
     }
 
