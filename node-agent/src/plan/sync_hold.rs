@@ -150,31 +150,29 @@ impl SyncHold {
 
     /// The instances that wait.
     pub fn waiting_instances(&self) -> impl Iterator<Item = &str> {
-        self.instances
-            .iter()
-            .filter_map(|(instance, standing)| match standing {
-                Standing::Waiting(_) => Some(instance.as_str()),
-                Standing::Ready => None,
-            })
+        self.waiting().map(|(instance, _)| instance)
     }
 
     /// When the first wait ends at the latest.
     #[must_use]
     pub fn next_timeout(&self, rule: Rule) -> Option<Instant> {
-        self.waiting().min().map(|since| since + rule.timeout)
+        let since = self.waiting().map(|(_, since)| since);
+        since.min().map(|since| since + rule.timeout)
     }
 
     /// Since when something waits and is told of connections.
     fn listening_since(&self) -> Option<Instant> {
         let daemon = self.daemon_since?;
-        self.waiting().max().map(|since| since.max(daemon))
+        let since = self.waiting().map(|(_, since)| since);
+        since.max().map(|since| since.max(daemon))
     }
 
-    fn waiting(&self) -> impl Iterator<Item = Instant> {
+    /// Who waits, and since when.
+    fn waiting(&self) -> impl Iterator<Item = (&str, Instant)> {
         self.instances
-            .values()
-            .filter_map(|standing| match standing {
-                Standing::Waiting(since) => Some(*since),
+            .iter()
+            .filter_map(|(instance, standing)| match standing {
+                Standing::Waiting(since) => Some((instance.as_str(), *since)),
                 Standing::Ready => None,
             })
     }
