@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lvs_crds::v1alpha1::revision;
+use lvs_crds::v1alpha1::{RouterState, revision};
 use lvs_ipvs::{Command, Table};
 use serde_json::{Value, json};
 
 use crate::bundle::PlanBundle;
 use crate::facts::{Interface, InterfaceAddress, NodeFacts};
 use crate::model;
+use crate::vrrp::{Family, RouterReport};
 
 /// Applies a command to a whole table.
 pub(crate) fn apply(table: &mut Table, command: &Command) {
@@ -18,6 +19,25 @@ pub(crate) fn apply(table: &mut Table, command: &Command) {
     let mut entry = table.entries.remove(&key);
     model::apply(&mut entry, command);
     table.entries.extend(entry.map(|entry| (key, entry)));
+}
+
+/// A router for IPv4 that is Active and with which all is well.
+pub(crate) fn active_router(instance: &str) -> RouterReport {
+    RouterReport {
+        instance: instance.into(),
+        family: Family::Ipv4,
+        interface: "eth0".into(),
+        state: RouterState::Active,
+        vips_present: true,
+        foreign_vips: Vec::new(),
+        fought_vips: Vec::new(),
+        refused_routes: Vec::new(),
+        send_error: None,
+        split_brain: None,
+        lost_peer: None,
+        failed_tracks: Vec::new(),
+        fault: None,
+    }
 }
 
 /// An address that somebody else gave to an interface, for good.

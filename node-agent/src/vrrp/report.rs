@@ -310,22 +310,14 @@ fn fmt_differences(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::active_router;
 
     fn router(instance: &str, family: Family, state: RouterState) -> RouterReport {
         RouterReport {
-            instance: instance.into(),
             family,
-            interface: "eth0".into(),
             state,
             vips_present: state == RouterState::Active,
-            foreign_vips: Vec::new(),
-            fought_vips: Vec::new(),
-            refused_routes: Vec::new(),
-            send_error: None,
-            split_brain: None,
-            lost_peer: None,
-            failed_tracks: Vec::new(),
-            fault: None,
+            ..active_router(instance)
         }
     }
 

@@ -1,11 +1,10 @@
 use std::time::Duration;
 
-use lvs_crds::v1alpha1::RouterState;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::fixture;
-use crate::vrrp::{Family, LostPeer, RouterReport};
+use crate::vrrp::{LostPeer, RouterReport};
 
 fn at(second: u64) -> Monotonic {
     Monotonic::from_epoch(Duration::from_secs(second))
@@ -36,23 +35,12 @@ fn fencer(others: &Value) -> Fencer {
 /// A router that took over from `address`, last heard and given up at these seconds.
 fn router(instance: &str, lost: Option<(&str, u64, u64)>) -> RouterReport {
     RouterReport {
-        instance: instance.into(),
-        family: Family::Ipv4,
-        interface: "eth0".into(),
-        state: RouterState::Active,
-        vips_present: true,
-        foreign_vips: Vec::new(),
-        fought_vips: Vec::new(),
-        refused_routes: Vec::new(),
-        send_error: None,
-        split_brain: None,
         lost_peer: lost.map(|(address, heard, lost)| LostPeer {
             address: address.parse().expect("an address"),
             heard_at: at(heard),
             lost_at: at(lost),
         }),
-        failed_tracks: Vec::new(),
-        fault: None,
+        ..fixture::active_router(instance)
     }
 }
 

@@ -1,6 +1,5 @@
 use std::fs;
 
-use lvs_crds::v1alpha1::RouterState;
 use lvs_vrrp::Monotonic;
 use prometheus_client::registry::Registry;
 use serde_json::json;
@@ -8,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::fixture;
 use crate::hook::tests::{directory, install};
-use crate::vrrp::{Family, LostPeer, RouterReport};
+use crate::vrrp::{LostPeer, RouterReport};
 
 fn bundle(fencing: &serde_json::Value) -> Arc<PlanBundle> {
     let mut bundle = fixture::director(&json!([]), &json!([]));
@@ -22,23 +21,12 @@ fn bundle(fencing: &serde_json::Value) -> Arc<PlanBundle> {
 fn lost(heard: u64) -> VrrpReport {
     let at = |second| Monotonic::from_epoch(Duration::from_secs(second));
     let router = RouterReport {
-        instance: "default".into(),
-        family: Family::Ipv4,
-        interface: "eth0".into(),
-        state: RouterState::Active,
-        vips_present: true,
-        foreign_vips: Vec::new(),
-        fought_vips: Vec::new(),
-        refused_routes: Vec::new(),
-        send_error: None,
-        split_brain: None,
         lost_peer: Some(LostPeer {
             address: [192, 168, 1, 12].into(),
             heard_at: at(heard),
             lost_at: at(heard + 3),
         }),
-        failed_tracks: Vec::new(),
-        fault: None,
+        ..fixture::active_router("default")
     };
     VrrpReport {
         routers: vec![router],

@@ -4,9 +4,9 @@ use lvs_ipvs::DestinationKey;
 use serde_json::json;
 
 use super::*;
-use crate::fixture::{real_server, web_director};
+use crate::fixture::{active_router, real_server, web_director};
 use crate::kernel::marks::Unsupported;
-use crate::vrrp::{Family, RouterReport};
+use crate::vrrp::RouterReport;
 
 struct Case {
     bundle: PlanBundle,
@@ -80,19 +80,8 @@ fn kernel() -> NodeKernel {
 
 fn router(instance: &str, state: RouterState) -> RouterReport {
     RouterReport {
-        instance: instance.into(),
-        family: Family::Ipv4,
-        interface: "eth0".into(),
         state,
-        vips_present: true,
-        foreign_vips: Vec::new(),
-        fought_vips: Vec::new(),
-        refused_routes: Vec::new(),
-        send_error: None,
-        split_brain: None,
-        lost_peer: None,
-        failed_tracks: Vec::new(),
-        fault: None,
+        ..active_router(instance)
     }
 }
 
