@@ -8,9 +8,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use lvs_lab::traffic::{RunningTraffic, Traffic};
 use lvs_lab::{Lab, Node, Options, Running, Topology};
 
-use crate::eventually::eventually;
+use crate::eventually::{eventually, throughout};
 use crate::example::Example;
 use crate::ipvs::{self, Table};
 use crate::kubectl::Kubectl;
@@ -333,6 +334,35 @@ impl Cluster {
             Ok(())
         })?;
         Ok(took)
+    }
+
+    /// At every moment of the period that is looked at, exactly this director has the addresses.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn stays(&self, director: &str, addresses: &[&str], period: Duration) -> Result<()> {
+        let what = format!("{} on {director} alone", addresses.join(", "));
+        throughout(&what, period, || {
+            for address in addresses {
+                let holders = self.holders(address)?;
+                ensure!(holders == [director], "{address}: holders are {holders:?}");
+            }
+            Ok(())
+        })
+    }
+
+    /// Requests from a client, twenty of which have been answered.
+    ///
+    /// # Errors
+    /// When they have not in time.
+    pub fn traffic(&self, client: &str, traffic: Traffic) -> Result<RunningTraffic> {
+        let running = self.lab.client(client)?.traffic(traffic)?;
+        running
+            .wait_until(Duration::from_secs(10), |report| {
+                report.per_server().values().sum::<usize>() >= 20
+            })
+            .with_context(|| format!("requests from {client}"))?;
+        Ok(running)
     }
 
     /// Name, UID and restarts of the agent's pod on a node.

@@ -95,9 +95,8 @@ fn dies_and_returns(
 /// 100 requests a second, of which some have been answered.
 fn traffic(cluster: &Cluster, client: &str, vip: &str) -> Result<RunningTraffic> {
     let target = format!("{vip}:80").parse()?;
-    let running = cluster.lab.client(client)?.traffic(Traffic::http(target))?;
-    answered(&running).with_context(|| format!("{client} asks {vip}"))?;
-    Ok(running)
+    let running = cluster.traffic(client, Traffic::http(target));
+    running.with_context(|| format!("for {vip}"))
 }
 
 /// Waits for twenty answers more.

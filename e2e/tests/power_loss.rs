@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::example::DIRECT_ROUTING;
@@ -17,7 +17,7 @@ use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, OUT, TAKEN_OVER};
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
-use lvs_lab::traffic::{Report, RunningTraffic, Traffic};
+use lvs_lab::traffic::{Report, Traffic};
 
 const VIP: &str = "192.168.1.222";
 /// The director that is Active, and its Backup.
@@ -55,7 +55,9 @@ fn main() -> ExitCode {
 /// while a VIP moves back. Returns what became of those until the power is back.
 fn lose(cluster: &Cluster, name: &str, noticed: Duration) -> Result<Report> {
     cluster.wait_holder(ACTIVE, VIP, Duration::from_secs(60))?;
-    let traffic = traffic(cluster)?;
+    // 100 requests a second.
+    let target = format!("{VIP}:80").parse()?;
+    let traffic = cluster.traffic("client-1", Traffic::http(target))?;
     let node = cluster.node(name)?;
     node.power_off()?;
     let off = Instant::now();
@@ -108,18 +110,4 @@ fn unnoticed(report: &Report) -> Result<()> {
     let lost = gap(report)?;
     ensure!(lost < HANDED_OVER, "a gap of {lost:?}:\n{report}");
     Ok(())
-}
-
-/// 100 requests a second, of which some have been answered.
-fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
-    let running = cluster
-        .lab
-        .client("client-1")?
-        .traffic(Traffic::http(format!("{VIP}:80").parse()?))?;
-    running
-        .wait_until(Duration::from_secs(10), |report| {
-            report.per_server().values().sum::<usize>() >= 20
-        })
-        .context("before the loss")?;
-    Ok(running)
 }

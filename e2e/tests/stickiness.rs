@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lvs_e2e::cluster::{Cluster, NAMESPACE};
-use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::eventually::eventually;
 use lvs_e2e::example::STICKINESS;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{HANDED_OVER, OUT, TAKEN_OVER};
@@ -87,25 +87,10 @@ fn roles(cluster: &Cluster) -> Result<(Director, Director)> {
     Ok(roles)
 }
 
-fn stays(cluster: &Cluster, director: &str, period: Duration) -> Result<()> {
-    throughout(&format!("{VIP} on {director} alone"), period, || {
-        let holders = cluster.holders(VIP)?;
-        ensure!(holders == [director], "holders are {holders:?}");
-        Ok(())
-    })
-}
-
 /// 100 requests a second, of which some have been answered.
 fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
     let target = format!("{VIP}:80").parse()?;
-    let running = cluster
-        .lab
-        .client("client-1")?
-        .traffic(Traffic::http(target))?;
-    running.wait_until(Duration::from_secs(10), |report| {
-        report.per_server().values().sum::<usize>() >= 20
-    })?;
-    Ok(running)
+    cluster.traffic("client-1", Traffic::http(target))
 }
 
 fn heartbeats(cluster: &Cluster) -> Result<()> {
@@ -146,7 +131,7 @@ fn stranger(cluster: &Cluster) -> Result<()> {
         ensure!(cluster.has_address(node, "192.168.6.99")?, "it is not");
         Ok(())
     })?;
-    let stayed = stays(cluster, holder, Duration::from_secs(5));
+    let stayed = cluster.stays(holder, &[VIP], Duration::from_secs(5));
     keepalived::stop(cluster, node)?;
     drop(running);
     stayed?;
@@ -186,7 +171,7 @@ fn new_key(cluster: &Cluster) -> Result<()> {
             cluster.wait_ready(5)
         },
     )?;
-    stays(cluster, holder, Duration::from_secs(5))?;
+    cluster.stays(holder, &[VIP], Duration::from_secs(5))?;
     let report = traffic.stop()?;
     ensure!(report.failed() == 0, "requests failed:\n{report}");
     Ok(())
@@ -238,7 +223,7 @@ fn dies_and_returns(cluster: &Cluster) -> Result<()> {
     node.power_on()?;
     node.wait_ready()?;
     cluster.wait_ready(60)?;
-    stays(cluster, other, Duration::from_secs(5))?;
+    cluster.stays(other, &[VIP], Duration::from_secs(5))?;
     // What is under /run has gone with the power.
     write_hook(cluster, holder)?;
     eventually("the pair says so", Duration::from_secs(90), || {
@@ -257,7 +242,7 @@ fn repaired_then_moved(cluster: &Cluster) -> Result<()> {
     let ((holder, _), (other, _)) = roles(cluster)?;
     // The newest is the one that works; the older one starts it again.
     cluster.on(holder, &["pkill", "-9", "-n", "-x", "lvs-node-agent"])?;
-    stays(cluster, holder, Duration::from_secs(5))?;
+    cluster.stays(holder, &[VIP], Duration::from_secs(5))?;
     // Nobody starts the container again.
     cluster.on(holder, &["pkill", "-STOP", "-x", "kubelet"])?;
     let moved = cluster
@@ -266,7 +251,7 @@ fn repaired_then_moved(cluster: &Cluster) -> Result<()> {
     cluster.on(holder, &["pkill", "-CONT", "-x", "kubelet"])?;
     moved?;
     cluster.wait_ready(90)?;
-    stays(cluster, other, Duration::from_secs(5))
+    cluster.stays(other, &[VIP], Duration::from_secs(5))
 }
 
 fn cut_off(cluster: &Cluster) -> Result<()> {
@@ -290,7 +275,7 @@ fn cut_off(cluster: &Cluster) -> Result<()> {
     let reason = reason?;
     println!("meanwhile Ready was {} ({})", reason.status, reason.reason);
     cluster.wait_ready(60)?;
-    stays(cluster, other, Duration::from_secs(3))?;
+    cluster.stays(other, &[VIP], Duration::from_secs(3))?;
     let report = traffic(cluster)?.stop()?;
     ensure!(report.failed() == 0, "requests failed:\n{report}");
     Ok(())
@@ -306,7 +291,7 @@ fn taken_out(cluster: &Cluster) -> Result<()> {
     let moved = cluster.wait_holder(other, VIP, Duration::from_secs(20));
     cluster.on(holder, &["rm", &format!("{directory}/maintenance")])?;
     moved?;
-    stays(cluster, other, Duration::from_secs(3))?;
+    cluster.stays(other, &[VIP], Duration::from_secs(3))?;
     let lost = gap(&traffic.stop()?)?;
     println!("taken out by a file: longest gap {} ms", lost.as_millis());
     // Who hands over is not silent.

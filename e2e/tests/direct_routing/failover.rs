@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use lvs_e2e::cluster::{Cluster, NAMESPACE};
-use lvs_e2e::eventually::throughout;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, TAKEN_OVER};
 use lvs_lab::traffic::RunningTraffic;
@@ -115,13 +114,5 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
 
 /// At every moment that is looked at, exactly this director has the VIP.
 pub(crate) fn stays(cluster: &Cluster, director: &str) -> Result<()> {
-    throughout(
-        &format!("{VIP} on {director} alone"),
-        Duration::from_secs(2),
-        || {
-            let holders = cluster.holders(VIP)?;
-            ensure!(holders == [director], "holders are {holders:?}");
-            Ok(())
-        },
-    )
+    cluster.stays(director, &[VIP], Duration::from_secs(2))
 }

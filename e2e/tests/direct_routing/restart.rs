@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::connections;
-use lvs_e2e::eventually::{eventually, throughout};
+use lvs_e2e::eventually::eventually;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{HANDED_OVER, TAKEN_OVER};
 use lvs_lab::traffic::{OpenConnections, RunningTraffic};
@@ -37,11 +37,7 @@ pub(crate) fn agent_killed(cluster: &Cluster) -> Result<()> {
     let pids = pids(cluster)?;
     // The newest is the one that works; the older one starts it again.
     cluster.on(PREFERRED, &["pkill", "-9", "-n", "-x", "lvs-node-agent"])?;
-    throughout("the VIP does not move", Duration::from_secs(5), || {
-        let holders = cluster.holders(VIP)?;
-        ensure!(holders == [PREFERRED], "holders are {holders:?}");
-        Ok(())
-    })?;
+    cluster.stays(PREFERRED, &[VIP], Duration::from_secs(5))?;
     ensure!(
         self::pids(cluster)? != pids,
         "the agent was not killed: {pids}"

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_e2e::cluster::Cluster;
 use lvs_e2e::connections;
-use lvs_e2e::eventually::throughout;
 use lvs_e2e::gap::gap;
 use lvs_e2e::promises::{CAUGHT, HANDED_OVER, TAKEN_OVER};
 use lvs_lab::traffic::{RunningTraffic, Traffic};
@@ -26,10 +25,10 @@ pub(crate) fn drain(cluster: &Cluster) -> Result<()> {
     let traffic = traffic(cluster)?;
     set_admin_state(cluster, "Drain")?;
     both_on(cluster, OTHER, Duration::from_secs(10))?;
-    stay(cluster, OTHER)?;
+    cluster.stays(OTHER, &[VIP, GATEWAY], Duration::from_secs(2))?;
     set_admin_state(cluster, "Enabled")?;
     both_on(cluster, PREFERRED, RETURN)?;
-    stay(cluster, PREFERRED)?;
+    cluster.stays(PREFERRED, &[VIP, GATEWAY], Duration::from_secs(2))?;
     let report = traffic.stop()?;
     let lost = gap(&report)?;
     println!(
@@ -51,7 +50,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
     let director = cluster.node(PREFERRED)?;
     director.power_off()?;
     both_on(cluster, OTHER, Duration::from_secs(10))?;
-    stay(cluster, OTHER)?;
+    cluster.stays(OTHER, &[VIP, GATEWAY], Duration::from_secs(2))?;
     let report = traffic.stop()?;
     let lost = gap(&report)?;
     println!(
@@ -63,7 +62,7 @@ pub(crate) fn power_loss(cluster: &Cluster) -> Result<()> {
     director.power_on()?;
     director.wait_ready()?;
     both_on(cluster, PREFERRED, RETURN)?;
-    stay(cluster, PREFERRED)?;
+    cluster.stays(PREFERRED, &[VIP, GATEWAY], Duration::from_secs(2))?;
     let connections = open.close()?;
     let broken = connections::broken(&connections);
     println!(
@@ -113,28 +112,7 @@ fn both_on(cluster: &Cluster, director: &str, within: Duration) -> Result<()> {
     Ok(())
 }
 
-/// It keeps both.
-fn stay(cluster: &Cluster, director: &str) -> Result<()> {
-    let what = format!("both addresses on {director} alone");
-    throughout(&what, Duration::from_secs(2), || {
-        for address in [VIP, GATEWAY] {
-            let holders = cluster.holders(address)?;
-            ensure!(holders == [director], "{address}: holders are {holders:?}");
-        }
-        Ok(())
-    })
-}
-
 /// 100 requests a second that have been answered.
 fn traffic(cluster: &Cluster) -> Result<RunningTraffic> {
-    let running = cluster
-        .lab
-        .client("client-1")?
-        .traffic(Traffic::http(target()?))?;
-    running
-        .wait_until(Duration::from_secs(10), |report| {
-            report.per_server().values().sum::<usize>() >= 20
-        })
-        .context("before the move")?;
-    Ok(running)
+    cluster.traffic("client-1", Traffic::http(target()?))
 }
