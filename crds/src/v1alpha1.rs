@@ -61,7 +61,9 @@ pub use real_server::{
 };
 pub use route::InstanceRoute;
 pub use scheduler::{Scheduler, SchedulerFlag, SchedulerName};
-pub use track::{FileState, Track, TrackedFile, TrackedHook, TrackedPing, TrackedVirtualServices};
+pub use track::{
+    FileState, Track, TrackedFile, TrackedHook, TrackedPing, TrackedProcess, TrackedVirtualServices,
+};
 pub use virtual_service::{
     BackendCount, DirectorPairRef, Fallback, Quorum, UnhealthyBackend, VirtualService,
     VirtualServiceSpec, VirtualServiceStatus,

@@ -224,6 +224,37 @@ fn hooks_bring_directors_the_root_of_their_node_and_nothing_else_does() {
 }
 
 #[test]
+fn tracked_processes_bring_directors_proc_read_only_and_no_other_pid_namespace() {
+    let enabled = render(&["agent.processes.enabled=true"]);
+    let plain = render(&[]);
+    for (objects, key, sees) in [
+        (&enabled, "director.yaml", true),
+        (&enabled, "real-server.yaml", false),
+        (&plain, "director.yaml", false),
+    ] {
+        let spec = &agent_template(objects, key)["spec"];
+        let container = &spec["containers"][0];
+        let named = |list: &Value| {
+            let entries = list.as_sequence().unwrap();
+            let found = entries.iter().find(|entry| entry["name"] == "processes");
+            found.cloned()
+        };
+        let volume = named(&spec["volumes"]).map(|volume| volume["hostPath"]["path"].clone());
+        assert_eq!(volume, sees.then(|| "/proc".into()), "{key}");
+        let mount = named(&container["volumeMounts"]);
+        let mount = mount.map(|mount| (mount["mountPath"].clone(), mount["readOnly"].clone()));
+        let expected = ("/host/processes".into(), true.into());
+        assert_eq!(mount, sees.then_some(expected), "{key}");
+        assert!(spec["hostPID"].is_null(), "{key}");
+        let capabilities = strings(&container["securityContext"]["capabilities"]["add"]);
+        assert_eq!(capabilities, set(["NET_ADMIN", "NET_RAW"]), "{key}");
+        let arguments = strings(&container["args"]);
+        let looks = arguments.contains("--processes-dir=/host/processes");
+        assert_eq!(looks, key == "director.yaml", "{key}");
+    }
+}
+
+#[test]
 fn a_watchdog_makes_directors_privileged_and_nothing_else_does() {
     let enabled = render(&["agent.watchdog.enabled=true"]);
     let plain = render(&[]);

@@ -67,6 +67,15 @@ pub struct Args {
     #[arg(long, env = "HOOKS_ROOT", value_name = "DIR")]
     pub hooks_root: Option<PathBuf>,
 
+    /// A procfs that shows the node's processes, for those that plans track.
+    #[arg(
+        long,
+        env = "PROCESSES_DIR",
+        value_name = "DIR",
+        default_value = "/proc"
+    )]
+    pub processes_dir: PathBuf,
+
     /// Run without the parent process that restarts a crashed agent. The parent itself starts the
     /// agent with this.
     #[arg(long, hide_short_help = true)]

@@ -187,6 +187,7 @@ async fn work(
         reported.clone(),
         args.state_dir.clone(),
         hooks(&args),
+        track::Processes::new(args.processes_dir.clone()),
         move |verdicts| control.track(verdicts),
     );
     tokio::spawn(tracking);

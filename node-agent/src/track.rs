@@ -1,7 +1,7 @@
 //! What a director watches beside its peers, and what that does to its priority.
 //!
 //! ```text
-//! plan ──► Evaluator ◄── looks: interfaces, pings, files, hooks, virtual services
+//! plan ──► Evaluator ◄── looks: interfaces, pings, files, processes, hooks, virtual services
 //!              │
 //!              └──► verdict of each instance ──► VRRP thread
 //! ```
@@ -9,7 +9,9 @@
 //! [`Evaluator`] decides and is pure; [`run`] looks.
 
 mod evaluator;
+mod process;
 mod watcher;
 
 pub use evaluator::{Evaluator, HookLook, Subject, Verdict};
+pub use process::{ProcessError, Processes};
 pub use watcher::run;

@@ -29,6 +29,7 @@ The operator schedules it; see operator/src/agents.rs.
 {{- $isDirector := eq .component "director-agent" }}
 {{- $hasHooks := and $isDirector .root.Values.agent.hooks.enabled }}
 {{- $hasWatchdog := and $isDirector .root.Values.agent.watchdog.enabled }}
+{{- $hasProcesses := and $isDirector .root.Values.agent.processes.enabled }}
 {{- $realtimePriority := ternary .root.Values.agent.vrrp.realtimePriority 0 $isDirector }}
 metadata:
   labels:
@@ -70,6 +71,7 @@ spec:
         - --vrrp-realtime-priority={{ int64 $realtimePriority }}
       {{- if $isDirector }}
         - --hooks-dir={{ .root.Values.agent.hooks.directory }}
+        - --processes-dir=/host/processes
       {{- end }}
       {{- if $hasHooks }}
         - --hooks-root=/host/root
@@ -118,6 +120,9 @@ spec:
         {{- if $hasWatchdog }}
         - {name: dev, mountPath: /dev}
         {{- end }}
+        {{- if $hasProcesses }}
+        - {name: processes, mountPath: /host/processes, readOnly: true}
+        {{- end }}
         {{- if $hasHooks }}
         - {name: root, mountPath: /host/root, readOnly: true}
         {{- end }}
@@ -131,6 +136,11 @@ spec:
     # The device may be made after the pod.
     - name: dev
       hostPath: {path: /dev, type: Directory}
+    {{- end }}
+    {{- if $hasProcesses }}
+    # A procfs shows the processes of the PID namespace that it was mounted in, so the pod stays in its own.
+    - name: processes
+      hostPath: {path: /proc, type: Directory}
     {{- end }}
     {{- if $hasHooks }}
     # Hooks are the node's own programs and need its libraries and shell.

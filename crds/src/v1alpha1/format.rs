@@ -160,6 +160,13 @@ string_format!(
 );
 
 string_format!(
+    /// Name of a process as `ps -o comm` shows it: the kernel keeps 15 bytes (`TASK_COMM_LEN`,
+    /// linux/sched.h). Printable ASCII without `/`: no path.
+    ProcessName,
+    {"type": "string", "minLength": 1, "maxLength": 15, "pattern": "^[!-.0-~]([ -.0-~]*[!-.0-~])?$"}
+);
+
+string_format!(
     /// Value of a label.
     LabelValue,
     {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"}

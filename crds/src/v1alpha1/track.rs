@@ -66,18 +66,29 @@ pub struct TrackedHook {
     pub timeout_seconds: i32,
 }
 
+/// A program that must be running on the node.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackedProcess {
+    /// Name of the process as `ps -o comm` shows it: usually the program's file name, of which the
+    /// kernel keeps the first 15 characters. One that runs is enough.
+    #[schemars(with = "format::ProcessName")]
+    pub name: String,
+}
+
 fn default_hook_seconds() -> i32 {
     5
 }
 
-/// One thing that is watched, exactly one of `interface`, `ping`, `virtualServices`, `file` and `hook`.
+/// One thing that is watched, exactly one of `interface`, `ping`, `virtualServices`, `file`, `process`
+/// and `hook`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new(
-    "[has(self.interface), has(self.ping), has(self.virtualServices), has(self.file), has(self.hook)].exists_one(given, given)"
+    "[has(self.interface), has(self.ping), has(self.virtualServices), has(self.file), has(self.process), has(self.hook)].exists_one(given, given)"
 ).message(
-    "exactly one of interface, ping, virtualServices, file and hook is required: give each thing to \
-     watch its own entry"
+    "exactly one of interface, ping, virtualServices, file, process and hook is required: give each \
+     thing to watch its own entry"
 ))]
 pub struct Track {
     /// Name, unique among those of the instance.
@@ -110,6 +121,9 @@ pub struct Track {
     /// File that must exist, or must not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<TrackedFile>,
+    /// Process that must run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<TrackedProcess>,
     /// Program that must succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<TrackedHook>,

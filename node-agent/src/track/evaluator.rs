@@ -16,6 +16,8 @@ pub enum Subject {
     Ping(IpAddr),
     /// The file of this name exists.
     File(String),
+    /// A process of this name runs.
+    Process(String),
     /// The hook succeeds.
     Hook(HookLook),
     /// So many of 100 virtual services of the instance are ready.
@@ -93,6 +95,8 @@ impl Tracked {
         } else if let Some(file) = &track.file {
             let subject = Subject::File(file.name.clone());
             (subject, file.expected == FileState::Present)
+        } else if let Some(process) = &track.process {
+            (Subject::Process(process.name.clone()), true)
         } else if let Some(hook) = &track.hook {
             (Subject::Hook(HookLook::of(hook)), true)
         } else {
@@ -182,10 +186,11 @@ impl Evaluator {
         self.look_with(subject, seen, None);
     }
 
-    /// Takes in how a hook ended.
-    pub fn hook_ended(&mut self, hook: &HookLook, result: Result<(), String>) {
-        let subject = Subject::Hook(hook.clone());
-        self.look_with(&subject, result.is_ok(), result.err().as_deref());
+    /// Takes in a look that failed or succeeded, and why it failed: how a hook ended, whether
+    /// processes could be read.
+    pub fn tried(&mut self, subject: &Subject, result: &Result<(), String>) {
+        let problem = result.as_ref().err().map(String::as_str);
+        self.look_with(subject, result.is_ok(), problem);
     }
 
     fn look_with(&mut self, subject: &Subject, seen: bool, problem: Option<&str>) {

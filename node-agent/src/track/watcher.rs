@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use lvs_health::probe::ping::Pinger;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Evaluator, HookLook, Subject, Verdict};
+use super::{Evaluator, HookLook, Processes, Subject, Verdict};
 use crate::bundle::PlanBundle;
 use crate::hook::{Call, Hooks};
 use crate::kernel::network::{Network, Notices};
@@ -19,6 +19,9 @@ use crate::report::Report;
 
 /// Time between two looks at the same thing; also the longest that a ping may take.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Time between two looks at whether a process has ended: there is no event for one of another PID
+/// namespace.
+const GLANCE: Duration = Duration::from_millis(100);
 /// Directory of tracked files within the agent's state directory.
 const DIRECTORY: &str = "track";
 /// Argument of a hook: what it is to do.
@@ -36,6 +39,7 @@ struct Watcher {
     /// Addresses that are being pinged.
     pinged: BTreeSet<IpAddr>,
     replies: mpsc::Sender<(IpAddr, bool)>,
+    processes: Processes,
     hooks: Hooks,
     /// Hooks, when each is to be started next.
     due: BTreeMap<HookLook, Instant>,
@@ -67,6 +71,7 @@ pub async fn run(
     reports: watch::Receiver<Report>,
     state_dir: PathBuf,
     hooks: Hooks,
+    processes: Processes,
     tell: impl Fn(BTreeMap<String, Verdict>),
 ) {
     let (replies, mut answers) = mpsc::channel(RESULTS);
@@ -78,6 +83,7 @@ pub async fn run(
         pinger: Arc::default(),
         pinged: BTreeSet::new(),
         replies,
+        processes,
         hooks,
         due: BTreeMap::new(),
         running: JoinSet::new(),
@@ -88,6 +94,8 @@ pub async fn run(
     let mut told = BTreeMap::new();
     let mut period = interval(PERIOD);
     period.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut glance = interval(GLANCE);
+    glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let has_subjects = !watcher.evaluator.subjects().is_empty();
         let next_hook = watcher.due.values().min().copied();
@@ -107,6 +115,11 @@ pub async fn run(
             }
             Some(Ok(ended)) = watcher.running.join_next() => watcher.hook_ended(ended),
             _ = period.tick(), if has_subjects => watcher.look().await,
+            _ = glance.tick(), if watcher.processes.has_found() => {
+                if watcher.processes.has_lost() {
+                    watcher.look_at_processes().await;
+                }
+            }
             () = link_changed(&mut watcher.network) => watcher.look_at_links().await,
             Some((address, answered)) = answers.recv() => {
                 watcher.pinged.remove(&address);
@@ -156,10 +169,11 @@ impl Watcher {
     async fn look(&mut self) {
         self.follow_links();
         self.look_at_links().await;
+        self.look_at_processes().await;
         let subjects: Vec<Subject> = self.evaluator.subjects().into_iter().cloned().collect();
         for subject in subjects {
             let seen = match &subject {
-                Subject::Interface(_) | Subject::Hook(_) => continue,
+                Subject::Interface(_) | Subject::Process(_) | Subject::Hook(_) => continue,
                 Subject::Ping(address) => {
                     self.ping(*address);
                     continue;
@@ -234,12 +248,9 @@ impl Watcher {
         if let Err(error) = &result {
             tracing::debug!(target: "track", error, "failed");
         }
-        self.evaluator.hook_ended(&hook, result);
-        let is_tracked = self
-            .evaluator
-            .subjects()
-            .contains(&Subject::Hook(hook.clone()));
-        if is_tracked {
+        let subject = Subject::Hook(hook.clone());
+        self.evaluator.tried(&subject, &result);
+        if self.evaluator.subjects().contains(&subject) {
             let next = started + hook.interval;
             self.due.insert(hook, next.max(Instant::now()));
         }
@@ -265,6 +276,33 @@ impl Watcher {
         }
     }
 
+    /// Looks for processes.
+    async fn look_at_processes(&mut self) {
+        let subjects = self.evaluator.subjects().into_iter();
+        let names = subjects.filter_map(|subject| match subject {
+            Subject::Process(name) => Some(name.clone()),
+            _ => None,
+        });
+        let names: BTreeSet<String> = names.collect();
+        let mut processes = self.processes.clone();
+        let looked = spawn_blocking(move || {
+            let running = processes.look(&names);
+            (processes, names, running)
+        });
+        let Ok((processes, names, running)) = looked.await else {
+            return;
+        };
+        self.processes = processes;
+        for name in names {
+            let outcome = match &running {
+                Ok(running) if running.contains(&name) => Ok(()),
+                Ok(_) => Err(format!("process {name} does not run")),
+                Err(error) => Err(error.to_string()),
+            };
+            self.evaluator.tried(&Subject::Process(name), &outcome);
+        }
+    }
+
     /// Sends one ping; its answer comes by the channel.
     fn ping(&mut self, address: IpAddr) {
         // One that was late is not overtaken by the next.
@@ -284,108 +322,4 @@ impl Watcher {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::fixture;
-    use crate::report::ReadyServices;
-
-    fn bundle(tracks: serde_json::Value) -> Arc<PlanBundle> {
-        let mut bundle = fixture::director(&json!([]), &json!([]));
-        let director = bundle.plan.director.as_mut().expect("a director");
-        director.instances[0].track = serde_json::from_value(tracks).expect("things to track");
-        Arc::new(bundle)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_seen_reaches_the_verdict_and_a_plan_without_it_clears_that() {
-        let state = tempfile::tempdir().expect("a directory");
-        let tracks = json!([
-            {"name": "maintenance", "file": {"name": "down"}, "rise": 1, "fall": 2},
-            {"name": "inside", "interface": "no-such-0", "weight": -10, "rise": 1, "fall": 1},
-            {"name": "served", "virtualServices": {"minimumReadyPercent": 60}, "weight": 7,
-             "rise": 1, "fall": 1},
-        ]);
-        let (plan, plans) = watch::channel(Some(bundle(tracks)));
-        let (report, reports) = watch::channel(Report::unobserved());
-        let (sender, mut verdicts) = mpsc::unbounded_channel();
-        let tell = move |verdicts: BTreeMap<String, Verdict>| {
-            sender.send(verdicts).expect("the test waits");
-        };
-        let hooks = Hooks::new(state.path().to_owned(), None);
-        tokio::spawn(run(plans, reports, state.path().to_owned(), hooks, tell));
-        let mut until = async |weight: i32, is_fault: bool| {
-            loop {
-                let told = verdicts.recv().await.expect("the watcher runs");
-                let adjustment = told["default"].adjustment;
-                if (adjustment.weight, adjustment.is_fault) == (weight, is_fault) {
-                    return told["default"].failed.clone();
-                }
-            }
-        };
-        assert_eq!(until(-3, false).await, ["inside"]);
-        let directory = state.path().join(DIRECTORY);
-        std::fs::create_dir(&directory).expect("made");
-        std::fs::write(directory.join("down"), "").expect("made");
-        assert_eq!(until(-3, true).await, ["maintenance", "inside"]);
-        let ready = ReadyServices { ready: 1, all: 2 };
-        report.send_modify(|report| {
-            report.ready_services.insert("default".into(), ready);
-        });
-        until(-10, true).await;
-        std::fs::remove_file(directory.join("down")).expect("removed");
-        assert_eq!(until(-10, false).await, ["inside", "served"]);
-        plan.send_replace(Some(bundle(json!([]))));
-        assert!(until(0, false).await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_hook_that_fails_is_told_with_what_it_said_until_it_succeeds() {
-        let directory = crate::hook::tests::directory();
-        let well = directory.path().join("well");
-        let script = format!(
-            "[ \"$1\" = track ] && [ -e {} ] || {{ echo disk full >&2; exit 1; }}",
-            well.display()
-        );
-        crate::hook::tests::install(directory.path(), "disk", &script);
-        let tracks = json!([
-            {"name": "disk", "hook": {"name": "disk", "intervalSeconds": 1}, "rise": 1, "fall": 2},
-            {"name": "none", "hook": {"name": "absent", "intervalSeconds": 1}, "weight": -10,
-             "rise": 1, "fall": 1},
-        ]);
-        let (plan, plans) = watch::channel(Some(bundle(tracks)));
-        let (_report, reports) = watch::channel(Report::unobserved());
-        let (sender, mut verdicts) = mpsc::unbounded_channel();
-        let tell = move |verdicts: BTreeMap<String, Verdict>| {
-            sender.send(verdicts).expect("the test waits");
-        };
-        let hooks = Hooks::new(directory.path().to_owned(), None);
-        let state_dir = directory.path().to_owned();
-        tokio::spawn(run(plans, reports, state_dir, hooks, tell));
-        let mut until = async |is_fault: bool, failures: usize| {
-            loop {
-                let told = verdicts.recv().await.expect("the watcher runs");
-                let verdict = &told["default"];
-                if (verdict.adjustment.is_fault, verdict.failed.len()) == (is_fault, failures) {
-                    return verdict.clone();
-                }
-            }
-        };
-        let verdict = until(true, 2).await;
-        assert_eq!(
-            verdict.failed[0],
-            "disk (hook disk: exit status: 1: disk full)"
-        );
-        assert!(
-            verdict.failed[1].starts_with("none (hook absent: "),
-            "{:?}",
-            verdict.failed
-        );
-        assert_eq!(verdict.adjustment.weight, -10);
-        std::fs::write(&well, "").expect("written");
-        assert_eq!(until(false, 1).await.adjustment.weight, -10);
-        plan.send_replace(Some(bundle(json!([]))));
-        assert_eq!(until(false, 0).await.adjustment.weight, 0);
-    }
-}
+mod tests;
