@@ -8,6 +8,7 @@ pub mod compile;
 pub mod dereference;
 pub mod observe;
 pub mod secret;
+pub mod sources;
 pub mod status;
 pub mod validate;
 pub mod vrid;

@@ -247,8 +247,9 @@ pub enum TransportMode {
     /// To the group of the protocol, 224.0.0.18 or `ff02::12`.
     #[default]
     Multicast,
-    /// To each director by itself, from and to the addresses that their agents report: for networks
-    /// that carry no multicast. Nobody else is listened to.
+    /// To each director by itself, for networks that carry no multicast. Nobody else is listened to. The
+    /// addresses are those that the directors' agents report. Until they do: `directors[].sourceAddress`,
+    /// or the only `InternalIP` of type IPv4 that a node has in the `subnet` of the instance's interface.
     Unicast,
 }
 

@@ -261,7 +261,8 @@ fn router(
     if director.vrrp.transport.mode == TransportMode::Unicast
         && peers(instance, own_address).is_empty()
     {
-        let message = "no other director's agent has reported the address that it sends from";
+        let message = "no other director's agent has reported the address that it sends from; directors[].sourceAddress would \
+                       name it before that";
         return Err(problem(instance, reason::PENDING, message));
     }
     let authentication = authentication::plan(&director.vrrp.authentication, surroundings.secrets)

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use lvs_crds::v1alpha1::{
-    AuthenticationType, DirectorPair, SecretReference, TransportMode, vrrp::hmac_key_id,
-};
+use lvs_crds::v1alpha1::{AuthenticationType, DirectorPair, SecretReference, vrrp::hmac_key_id};
 
+use super::sources::{Sources, sources};
 use crate::world::World;
 
 /// What became of the Secret with what VRRP authenticates by.
@@ -51,9 +50,6 @@ pub struct References {
     pub sources: Sources,
 }
 
-/// Addresses that advertisements come from, by node and instance, as the agents report them.
-pub type Sources = BTreeMap<(String, String), Vec<String>>;
-
 /// Looks up nodes and the Secret of a pair.
 #[must_use]
 pub fn dereference(world: &World, pair: &DirectorPair) -> References {
@@ -71,27 +67,6 @@ pub fn dereference(world: &World, pair: &DirectorPair) -> References {
         namespace: world.namespace.clone(),
         sources: sources(world, pair),
     }
-}
-
-fn sources(world: &World, pair: &DirectorPair) -> Sources {
-    let mut sources = Sources::new();
-    if pair.spec.vrrp.transport.mode == TransportMode::Multicast && pair.spec.fencing.is_none() {
-        return sources;
-    }
-    for director in &pair.spec.directors {
-        let node = &director.node_name;
-        let status = world
-            .node_plans
-            .get(node)
-            .and_then(|plan| plan.status.as_ref());
-        for instance in status.iter().flat_map(|status| &status.instances) {
-            sources.insert(
-                (node.clone(), instance.name.clone()),
-                instance.source_addresses.clone(),
-            );
-        }
-    }
-    sources
 }
 
 fn secret(world: &World, pair: &DirectorPair) -> SecretLookup {

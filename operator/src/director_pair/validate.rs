@@ -11,8 +11,9 @@ use lvs_crds::v1alpha1::{
 
 use super::{
     addresses::Addresses,
-    dereference::{self, References, Sources},
+    dereference::{self, References},
     secret,
+    sources::Sources,
     vrid::{Allocator, Vrids},
 };
 use crate::{

@@ -370,6 +370,90 @@ spec:
     assert_eq!(peers(&sim, "lb-2")[0], ["192.168.1.128"]);
 }
 
+/// Sources of lb-2 and spare-1 as lb-1 knows them: nothing has run on these yet.
+#[test]
+fn by_unicast_a_director_that_has_not_reported_is_where_the_objects_say() {
+    let peers = |directors: &str, interface: &str, instance: &str| {
+        let mut sim = Sim::new(&format!(
+            "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {{name: edge}}
+spec:
+  directors: [{{nodeName: lb-1}}, {directors}]
+  interface: {interface}
+  instances: [{{name: default{instance}}}]
+  vrrp: {{transport: {{mode: Unicast}}}}
+"
+        ));
+        // A node in two subnets, and twice in one of them.
+        let node = std::sync::Arc::make_mut(sim.world.nodes.get_mut("spare-1").unwrap());
+        let addresses = node.status.as_mut().unwrap().addresses.as_mut().unwrap();
+        for address in ["10.0.0.140", "10.0.0.141", "2001:db8::140"] {
+            addresses.push(k8s_openapi::api::core::v1::NodeAddress {
+                type_: "InternalIP".to_owned(),
+                address: address.to_owned(),
+            });
+        }
+        sim.operate();
+        let role = sim.world.node_plans["lb-1"].spec.director.clone().unwrap();
+        role.instances[0].peers.clone()
+    };
+    let two = "{nodeName: lb-2}, {nodeName: spare-1}";
+    let outside = "{subnet: 192.168.1.0/24}";
+    assert_eq!(peers(two, outside, ""), ["192.168.1.128", "192.168.1.140"]);
+    // The instance's interface is what counts; by its name nothing is known of addresses.
+    let inside = ", interface: {subnet: 10.0.0.0/24}";
+    assert_eq!(peers(two, outside, inside), [""; 0], "one of two addresses");
+    assert_eq!(peers(two, "{name: eth0}", ""), [""; 0]);
+    assert_eq!(
+        peers(two, "{subnet: 2001:db8::/64}", ""),
+        [""; 0],
+        "not link-local"
+    );
+    let own = "{nodeName: lb-2, interface: {name: eth7}}, {nodeName: spare-1}";
+    assert_eq!(peers(own, outside, ""), ["192.168.1.140"]);
+
+    let named =
+        "{nodeName: lb-2, sourceAddress: fe80::2}, {nodeName: spare-1, sourceAddress: 10.0.0.141}";
+    assert_eq!(peers(named, outside, ""), ["10.0.0.141", "fe80::2"]);
+    assert_eq!(peers(named, "{name: eth0}", ""), ["10.0.0.141", "fe80::2"]);
+    assert_eq!(
+        peers(named, "{name: eth0}", ", interface: {name: eth1}"),
+        [""; 0],
+        "the address is that of the director's own interface"
+    );
+}
+
+#[test]
+fn by_unicast_what_an_agent_reports_is_truer_than_what_the_objects_say() {
+    let mut sim = Sim::new(
+        "
+apiVersion: lvs-operator.dev/v1alpha1
+kind: DirectorPair
+metadata: {name: edge}
+spec:
+  directors: [{nodeName: lb-1}, {nodeName: lb-2}]
+  interface: {subnet: 192.168.1.0/24}
+  vrrp: {transport: {mode: Unicast}}
+",
+    );
+    let peers = |sim: &Sim| {
+        let role = sim.world.node_plans["lb-1"].spec.director.clone().unwrap();
+        role.instances[0].peers.clone()
+    };
+    sim.converge();
+    assert_eq!(
+        peers(&sim),
+        ["192.168.1.128"],
+        "reported without an address"
+    );
+    let reported = ("lb-2", "default", "192.168.1.99");
+    sim.sources = vec![(reported.0.into(), reported.1.into(), reported.2.into())];
+    sim.converge();
+    assert_eq!(peers(&sim), ["192.168.1.99"]);
+}
+
 #[test]
 fn an_instance_watches_what_all_watch_and_what_it_names_itself() {
     let sim = Sim::converged(
