@@ -254,13 +254,19 @@ impl Router {
     }
 
     /// Advertisement first, because a peer that hears it stops competing; the addresses before
-    /// their announcement, because announcing draws traffic.
+    /// their announcement, because announcing draws traffic. Where the Active Router has released its
+    /// role the advertisement is last: that router may answer until it hears it, and by then everybody
+    /// should know where the addresses are now.
     fn become_active(&mut self, reason: RoleReason, now: Monotonic, outputs: &mut Vec<Output>) {
         let from = self.role();
-        let lost = match self.state {
-            State::Backup(watch) if reason == watch.cause => watch.lost(),
+        let watch = match self.state {
+            State::Backup(watch) => Some(watch),
             _ => None,
         };
+        let lost = watch
+            .filter(|watch| watch.cause == reason)
+            .and_then(|watch| watch.lost());
+        let is_released = watch.is_some_and(|watch| watch.cause == RoleReason::ActiveReleased);
         self.learned_interval = None;
         self.told_differences = None;
         self.state = State::Active {
@@ -268,14 +274,21 @@ impl Router {
             advertise_at: None,
             offered_until: None,
         };
+        let mut advertisement = Vec::new();
         if self.offers() && from == Role::Initialize {
-            self.offer(now, outputs);
+            self.offer(now, &mut advertisement);
         } else {
-            self.advertise(now, self.own_interval(), outputs);
+            self.advertise(now, self.own_interval(), &mut advertisement);
         }
-        outputs.push(Output::AddVips(self.config.virtual_addresses.clone()));
+        let mut addresses = vec![Output::AddVips(self.config.virtual_addresses.clone())];
         self.announcer = Announcer::default();
-        self.announce_all_anew(now, outputs);
+        self.announce_all_anew(now, &mut addresses);
+        let parts = if is_released {
+            [addresses, advertisement]
+        } else {
+            [advertisement, addresses]
+        };
+        outputs.extend(parts.into_iter().flatten());
         outputs.push(Output::RoleChanged {
             from,
             to: Role::Active,

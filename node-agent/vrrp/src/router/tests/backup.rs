@@ -111,6 +111,11 @@ fn a_released_role_is_taken_after_the_skew() {
     );
     let outputs = bench.after(NANOSECOND);
     assert_eq!(reason(&outputs), Some(RoleReason::ActiveReleased));
+    assert_eq!(
+        kinds(&outputs),
+        ["add", "announce", "send", "role"],
+        "the other answers until it hears the advertisement"
+    );
 }
 
 #[test]
