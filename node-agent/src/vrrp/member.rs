@@ -13,7 +13,7 @@ use super::carried::CarriedRoutes;
 use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
 use super::recorder::Recorder;
-use super::refresh::Refresh;
+use super::refresh::{Refresh, Renewal};
 use super::report::{LostPeer, SplitBrain};
 use super::shell::Shell;
 use super::socket::AdvertisementSocket;
@@ -344,7 +344,7 @@ impl Member {
         }
         let overdue_at = self.refresh.overdue_at(self.lifetime_seconds());
         if overdue_at.is_some_and(|at| at <= now) {
-            self.refresh_vips(now, shell);
+            self.refresh.want(now);
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
@@ -371,12 +371,22 @@ impl Member {
         }
     }
 
-    fn refresh_vips(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
-        let lifetime = self.lifetime_seconds();
-        let vips = self.vips.held();
-        self.refresh
-            .send(vips, lifetime, now, shell.netlink, shell.metrics);
-        self.refresh_routes(now, shell);
+    /// Whether the lifetime of its VIPs is to be renewed.
+    pub(super) fn wants_refresh(&self) -> bool {
+        self.refresh.is_wanted()
+    }
+
+    /// Adds the renewal of its VIPs' lifetime, if it is wanted, to what is to be sent.
+    pub(super) fn collect_refresh(&mut self, renewal: &mut Renewal) {
+        if self.refresh.is_wanted() {
+            let lifetime = self.lifetime_seconds();
+            self.refresh.collect(self.vips.held(), lifetime, renewal);
+        }
+    }
+
+    /// Whether it was collected since this was last asked.
+    pub(super) fn take_refreshed(&mut self) -> bool {
+        self.refresh.take_wanted()
     }
 
     /// Tries again what has failed: the interface's socket, and VIPs that the kernel did not take.

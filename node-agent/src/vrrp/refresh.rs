@@ -1,7 +1,8 @@
 //! Renewing the lifetime of a router's VIPs.
 //!
 //! A refresh goes with an advertisement and with nothing else: when an agent has been killed, the
-//! time stamp that the kernel keeps of the last refresh says until when the peers wait for it.
+//! time stamp that the kernel keeps of the last refresh says until when the peers wait for it. It
+//! follows once everything that was due has been sent, those of all routers in one system call.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const SHORTEST: Duration = Duration::from_millis(90);
 pub(super) struct Refresh {
     batches: Vec<Vec<u8>>,
     is_outdated: bool,
+    wanted_at: Option<Monotonic>,
     sent_at: Option<Monotonic>,
 }
 
@@ -31,7 +33,23 @@ impl Refresh {
 
     /// The router is not Active any more.
     pub(super) fn end(&mut self) {
+        self.wanted_at = None;
         self.sent_at = None;
+    }
+
+    /// Something was advertised at `now`, or a refresh is overdue: it is to be sent.
+    pub(super) fn want(&mut self, now: Monotonic) {
+        self.wanted_at = Some(now);
+    }
+
+    /// Whether it is to be sent.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.wanted_at.is_some()
+    }
+
+    /// The same; it is not afterwards.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        self.wanted_at.take().is_some()
     }
 
     /// Whether an advertisement at `now` brings a refresh along.
@@ -47,26 +65,19 @@ impl Refresh {
         self.sent_at.map(|at| at + half)
     }
 
-    /// Sends the refresh: up to some hundred VIPs in each system call. A failure is counted; the next
-    /// refresh makes it good.
-    pub(super) fn send(
+    /// Adds the refresh to what is to be sent.
+    pub(super) fn collect(
         &mut self,
         vips: impl Iterator<Item = Vip>,
         lifetime_seconds: u32,
-        now: Monotonic,
-        netlink: &mut Netlink,
-        metrics: &VrrpMetrics,
+        renewal: &mut Renewal,
     ) {
         if self.is_outdated {
             self.encode(vips, lifetime_seconds);
         }
-        self.sent_at = Some(now);
-        // An interface that went away takes its VIPs along; its notice tells the router.
+        self.sent_at = self.wanted_at;
         for batch in &self.batches {
-            let mut failed = Vec::new();
-            if netlink.exchange(batch, 1, &mut failed).is_err() || !failed.is_empty() {
-                metrics.send_errors.increment();
-            }
+            open_batch(&mut renewal.batches).extend_from_slice(batch);
         }
     }
 
@@ -79,6 +90,26 @@ impl Refresh {
         });
         for (sequence, change) in (1..).zip(changes) {
             change.encode(sequence, open_batch(&mut self.batches));
+        }
+    }
+}
+
+/// The refreshes of several routers.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    batches: Vec<Vec<u8>>,
+}
+
+impl Renewal {
+    /// Sends them: up to some hundred VIPs in each system call. A failure is counted; the next refresh
+    /// makes it good.
+    pub(super) fn send(self, netlink: &mut Netlink, metrics: &VrrpMetrics) {
+        // An interface that went away takes its VIPs along; its notice tells the router.
+        for batch in &self.batches {
+            let mut failed = Vec::new();
+            if netlink.exchange(batch, 1, &mut failed).is_err() || !failed.is_empty() {
+                metrics.send_errors.increment();
+            }
         }
     }
 }
@@ -107,6 +138,29 @@ mod tests {
         assert!(refresh.batches.len() > 1);
         let longest = refresh.batches.iter().map(Vec::len).max();
         assert!(longest < Some(BATCH_BYTES + 1024), "{longest:?}");
+    }
+
+    #[test]
+    fn the_refreshes_of_many_routers_are_one_batch() {
+        let mut renewal = Renewal::default();
+        let mut lengths = 0;
+        for number in 0..255_u32 {
+            let mut refresh = Refresh::default();
+            refresh.outdate();
+            refresh.want(Monotonic::ZERO);
+            let vip = Vip {
+                interface_index: 2,
+                address: std::net::Ipv4Addr::from(0x0a00_0000 + number).into(),
+                prefix_length: 32,
+            };
+            refresh.collect(std::iter::once(vip), 4, &mut renewal);
+            assert!(refresh.take_wanted() && !refresh.is_wanted());
+            lengths += refresh.batches.iter().map(Vec::len).sum::<usize>();
+        }
+        let [batch] = renewal.batches.as_slice() else {
+            panic!("{} batches", renewal.batches.len());
+        };
+        assert_eq!(batch.len(), lengths);
     }
 
     #[test]

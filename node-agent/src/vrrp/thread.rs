@@ -23,6 +23,7 @@ use super::metrics::VrrpMetrics;
 use super::netlink::{Link, Netlink, Notice};
 use super::plan::VrrpPlan;
 use super::recorder::Recording;
+use super::refresh::Renewal;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
 use super::socket::Received;
@@ -114,6 +115,7 @@ impl VrrpThread {
             self.take_notices()?;
             self.settle_groups();
             self.reap()?;
+            self.refresh_vips();
             self.serve_watchdog();
             self.publish();
             if self.stopping && self.members.is_empty() {
@@ -301,6 +303,26 @@ impl VrrpThread {
             ..
         } = self;
         groups.settle(members, now, &mut shell(links, netlink, packets));
+    }
+
+    /// Renews the lifetime of VIPs and adds routes again that somebody removed, of every router that has
+    /// advertised in this turn.
+    fn refresh_vips(&mut self) {
+        if !self.members.iter().any(Member::wants_refresh) {
+            return;
+        }
+        let mut renewal = Renewal::default();
+        for member in &mut self.members {
+            member.collect_refresh(&mut renewal);
+        }
+        renewal.send(&mut self.netlink, &self.links.metrics);
+        let now = clock();
+        // Routes may have a VIP as their source, so they are next.
+        self.each(|member, shell| {
+            if member.take_refreshed() {
+                member.refresh_routes(now, shell);
+            }
+        });
     }
 
     /// Feeds the watchdog: here, so that a turn that does not come resets the node.

@@ -38,7 +38,7 @@ impl Member {
             self.refresh.end();
             self.rest_device(shell);
         } else if has_advertised && self.refresh.is_due(now) {
-            self.refresh_vips(now, shell);
+            self.refresh.want(now);
         }
         self.schedule_retry(now);
     }

@@ -52,7 +52,7 @@ impl Member {
     }
 
     /// Renews the routes, with an advertisement, and adds those again that somebody removed.
-    pub(super) fn refresh_routes(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+    pub(in super::super) fn refresh_routes(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
         self.settle_routes(&[], shell);
         if self.routes.is_empty() {
             return;
