@@ -12,10 +12,10 @@
 )]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
+use lvs_crds::v1alpha1::revision;
 use lvs_ipvs::{Destination, ObservedDestination, Service, Stats, TableEntry};
 use lvs_node_agent::bundle::PlanBundle;
 use lvs_node_agent::ownership::Ownership;
@@ -84,11 +84,7 @@ fn main() {
     let changed = with_other_weight(&bundle);
     let start = Instant::now();
     let after = Services::resolve(&changed, &services);
-    let dirty: Vec<_> = after
-        .owners
-        .iter()
-        .filter(|(key, owner)| !Arc::ptr_eq(owner, &services.owners[*key]))
-        .collect();
+    let dirty: Vec<_> = after.keys_changed_since(&services).collect();
     let own = start.elapsed();
     // The kernel still shows the plan before.
     let mut commands = Vec::new();
@@ -165,7 +161,17 @@ fn bundle(args: &Args) -> PlanBundle {
     }))
     .expect("a bundle");
     bundle.slices = slices;
+    acknowledge(&mut bundle);
     bundle
+}
+
+/// The plan speaks of the slices that are there.
+fn acknowledge(bundle: &mut PlanBundle) {
+    let digests = bundle.slices.iter();
+    let digests = digests.map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
+    let digest = revision::slices_digest(digests);
+    let director = bundle.plan.director.as_mut().expect("a director");
+    director.slices_digest = digest;
 }
 
 fn pool_name(number: u32) -> String {
@@ -207,7 +213,9 @@ fn with_other_weight(bundle: &PlanBundle) -> PlanBundle {
         .expect("a slice with a pool");
     let mut value = serde_json::to_value(slice.as_ref()).expect("JSON");
     value["pools"][0]["members"][0]["weight"] = json!(9);
+    value["digest"] = json!("changed");
     *slice = serde_json::from_value(value).expect("a slice");
+    acknowledge(&mut changed);
     changed
 }
 

@@ -115,6 +115,8 @@ pub struct Agent {
     /// The plan that `services` were resolved from.
     resolved: Option<Arc<PlanBundle>>,
     services: Services,
+    /// The plan whose services are claimed.
+    claimed: Option<Arc<PlanBundle>>,
     /// Whether each member that is checked is up: as it began, until its checks know better.
     up: BTreeMap<MemberKey, bool>,
     /// Whether there are results of checks that have not been looked at.
@@ -123,6 +125,10 @@ pub struct Agent {
     programming: Programming,
     /// Services that are to be looked at.
     todo: Todo,
+    /// Of these, those of which weights alone can differ.
+    weights: BTreeSet<ServiceKey>,
+    /// When a service was changed last.
+    last_change: Option<Instant>,
     /// When those that leave are looked at again.
     next_look_at_leaving: Option<Instant>,
     /// The sync daemons of the kernel.
@@ -185,10 +191,13 @@ impl Agent {
             plan_received: None,
             resolved: None,
             services: Services::default(),
+            claimed: None,
             up: BTreeMap::new(),
             has_new_health: false,
             programming: Programming::default(),
             todo: Todo::Everything,
+            weights: BTreeSet::new(),
+            last_change: None,
             next_look_at_leaving: None,
             daemons: Vec::new(),
             sync_hold: SyncHold::default(),
@@ -281,8 +290,10 @@ impl Agent {
         };
         let metrics = &self.outputs.metrics;
         metrics.pass_seconds.observe((end - start).as_secs_f64());
+        let last_change = self.last_change.take().unwrap_or(end);
         if let Some(received) = self.plan_received.take() {
-            metrics.plan_seconds.observe((end - received).as_secs_f64());
+            let duration = last_change.saturating_duration_since(received);
+            metrics.plan_seconds.observe(duration.as_secs_f64());
         }
         self.outputs.heartbeat.beat(end);
         next

@@ -57,7 +57,8 @@ pub struct Metrics {
     pub fencing: Family<ResultLabel, Counter>,
     /// How long a pass took.
     pub pass_seconds: Histogram,
-    /// How long it took from the receipt of a plan to the end of the pass that carried it out.
+    /// How long it took from the receipt of a plan until the kernel had taken the last change of an IPVS service for it,
+    /// or until it was clear that there was none.
     pub plan_seconds: Histogram,
     /// Ways to find changes of the IPVS table by others: 1 for the one in use.
     pub ipvs_watch: Family<WayLabel, Gauge>,
@@ -112,7 +113,7 @@ impl Metrics {
         );
         agent.register_with_unit(
             "plan_duration",
-            "Time from the receipt of a plan to the end of the pass that carried it out",
+            "Time from the receipt of a plan until the kernel had taken the last change of an IPVS service for it",
             Unit::Seconds,
             metrics.plan_seconds.clone(),
         );

@@ -100,12 +100,18 @@ impl Agent {
         bundle: &Arc<PlanBundle>,
         findings: &mut Findings,
     ) -> Result<bool, ObserveError> {
+        if self.settled.is_some() {
+            self.resolve(bundle)?;
+            self.take_health();
+            self.program_weights(findings).await?;
+        }
         let mut observed = self.observe(bundle).await?;
         if self.has_ipvs && self.kernel.ipvs.is_different() {
             self.todo = Todo::Everything;
         }
         self.resolve(bundle)?;
         self.take_health();
+        self.claim_services(bundle);
         let plan = plan::plan(bundle, &self.services, &observed.facts);
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;
         self.kernel

@@ -27,24 +27,33 @@ impl Agent {
             self.services = before;
             return Err(error);
         }
-        let is_first = self.resolved.replace(Arc::clone(bundle)).is_none();
+        self.resolved = Some(Arc::clone(bundle));
         self.refused_ops.clear();
-        let changed = self.services.owners.iter().filter(|(key, owner)| {
-            before
-                .owners
-                .get(key)
-                .is_none_or(|before| !Arc::ptr_eq(before, owner))
-        });
-        let changed: Vec<ServiceKey> = changed.map(|(key, _)| *key).collect();
-        if is_first || !changed.is_empty() || before.owners.len() != self.services.owners.len() {
-            self.ownership
-                .claim_services(&self.services, now_unix_seconds());
-            self.programming.follow(&self.services);
-            let names = Names::of(&self.services);
-            self.outputs.names.send_replace(Arc::new(names));
+        let (mut changed, mut weights) = (Vec::new(), Vec::new());
+        for (key, owner) in self.services.keys_changed_since(&before) {
+            changed.push(*key);
+            let known = before.owners.get(key);
+            if known.is_some_and(|known| owner.differs_in_weights_only(known)) {
+                weights.push(*key);
+            }
         }
+        self.weights.extend(weights);
         self.todo.add(changed);
         Ok(())
+    }
+
+    /// Takes in whose the services of a new plan are.
+    pub(super) fn claim_services(&mut self, bundle: &Arc<PlanBundle>) {
+        let is_claimed = |claimed: &Arc<PlanBundle>| Arc::ptr_eq(claimed, bundle);
+        if self.claimed.as_ref().is_some_and(is_claimed) {
+            return;
+        }
+        self.claimed = Some(Arc::clone(bundle));
+        self.ownership
+            .claim_services(&self.services, now_unix_seconds());
+        self.programming.follow(&self.services);
+        let names = Names::of(&self.services);
+        self.outputs.names.send_replace(Arc::new(names));
     }
 
     /// Tells the checks whom to check, if that has changed.
@@ -55,8 +64,9 @@ impl Agent {
             let before = before.resolved.get(&service.name);
             before.is_some_and(|before| members::are_same(before, service))
         };
-        let is_gone = |name: &Arc<str>| !self.services.resolved.contains_key(name);
-        if changed.iter().all(|service| is_same(service)) && !before.resolved.keys().any(is_gone) {
+        // Then all names were there before: as many are all that were.
+        let has_same_names = before.resolved.len() == self.services.resolved.len();
+        if changed.iter().all(|service| is_same(service)) && has_same_names {
             return Ok(());
         }
         for service in &changed {
@@ -122,6 +132,7 @@ impl Agent {
         let names = changed.iter().map(|member| &member.service);
         let services = names.filter_map(|name| self.services.resolved.get(name));
         let keys: Vec<ServiceKey> = services.flat_map(|service| service.keys()).collect();
+        self.weights.extend(&keys);
         self.todo.add(keys);
     }
 }

@@ -43,26 +43,58 @@ impl Todo {
 }
 
 impl Agent {
+    /// Gives services that the kernel has their new weights. For that nothing else has to be looked at, so it comes
+    /// before everything else.
+    pub(super) async fn program_weights(&mut self, findings: &mut Findings) -> Result<(), Error> {
+        let weights = std::mem::take(&mut self.weights);
+        let Todo::Some(todo) = &mut self.todo else {
+            return Ok(());
+        };
+        let keys: BTreeSet<ServiceKey> = weights
+            .into_iter()
+            .filter(|key| self.programming.has(key) && todo.remove(key))
+            .collect();
+        let (_, stale) = self.edit(&keys, None, findings).await?;
+        self.todo.add(stale);
+        Ok(())
+    }
+
     /// Makes the services that are to be looked at equal to the plan. Says whether there was
     /// anything to change. What could not be read stays to be looked at.
     pub(super) async fn program(&mut self, findings: &mut Findings) -> Result<bool, Error> {
         let todo = std::mem::replace(&mut self.todo, Todo::Everything);
-        let is_survey = todo == Todo::Everything;
-        let (keys, mut found) = match todo {
+        self.weights.clear();
+        let (keys, found) = match todo {
             Todo::Everything => (
                 self.services.owners.keys().copied().collect(),
-                self.survey()?,
+                Some(self.survey()?),
             ),
-            Todo::Some(keys) => (keys, BTreeMap::new()),
+            Todo::Some(keys) => (keys, None),
         };
-        let keys: BTreeSet<ServiceKey> = keys;
+        let is_survey = found.is_some();
+        let (has_changed, stale) = self.edit(&keys, found, findings).await?;
+        self.todo = Todo::Some(stale);
+        if is_survey {
+            self.kernel.ipvs.note_end_of_reading();
+        }
+        Ok(has_changed)
+    }
+
+    /// Makes some services equal to the plan. `found` are all that the kernel has, if they were listed. Says
+    /// whether there was anything to change, and which are to be read and compared again.
+    async fn edit(
+        &mut self,
+        keys: &BTreeSet<ServiceKey>,
+        mut found: Option<BTreeMap<ServiceKey, Service>>,
+        findings: &mut Findings,
+    ) -> Result<(bool, BTreeSet<ServiceKey>), Error> {
         let mut stale = BTreeSet::new();
         let mut batch = Vec::new();
         let mut has_changed = false;
         for (count, key) in keys.iter().enumerate() {
-            let observed = match found.remove(key) {
-                Some(service) => Some(self.kernel.ipvs.with_destinations(service)?),
-                None if is_survey => None,
+            let observed = match found.as_mut().map(|found| found.remove(key)) {
+                Some(Some(service)) => Some(self.kernel.ipvs.with_destinations(service)?),
+                Some(None) => None,
                 None => self.kernel.ipvs.entry(key)?,
             };
             let Some(owner) = self.services.owners.get(key) else {
@@ -96,11 +128,7 @@ impl Agent {
         }
         has_changed |= !batch.is_empty();
         self.carry_out(&mut batch, &mut stale, findings)?;
-        self.todo = Todo::Some(stale);
-        if is_survey {
-            self.kernel.ipvs.note_end_of_reading();
-        }
-        Ok(has_changed)
+        Ok((has_changed, stale))
     }
 
     /// Lists the services of the kernel, and takes in those of others.
@@ -144,6 +172,7 @@ impl Agent {
             return Ok(());
         }
         let results = self.kernel.ipvs.apply(&commands)?;
+        self.last_change = Some(Instant::now());
         let time = SystemTime::now();
         let changes = commands
             .into_iter()

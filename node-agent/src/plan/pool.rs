@@ -63,6 +63,25 @@ impl Pool {
         }
         pool
     }
+
+    /// Whether it has the same members, and none of them differs but in its weight.
+    #[must_use]
+    pub fn differs_in_weights_only(&self, other: &Self) -> bool {
+        let is_same = |a: &Member, b: &Member| {
+            let weight = b.weight;
+            Member {
+                weight,
+                ..a.clone()
+            } == *b
+        };
+        self.invalid == other.invalid
+            && self.members.len() == other.members.len()
+            && self
+                .members
+                .iter()
+                .zip(&other.members)
+                .all(|(a, b)| is_same(a, b))
+    }
 }
 
 impl Member {

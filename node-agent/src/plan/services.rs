@@ -13,6 +13,8 @@ use super::pool::{self, Member, Pool};
 use crate::bundle::PlanBundle;
 use crate::report::Subject;
 
+mod patch;
+
 /// Longest range of ports: each is a service in the kernel.
 const LONGEST_RANGE: usize = 1024;
 
@@ -30,7 +32,9 @@ pub struct Services {
     pub problems: Vec<Problem>,
     /// The slices that this was resolved from.
     slices: BTreeMap<String, Arc<PlanSliceSpec>>,
-    pools: BTreeMap<String, Arc<Pool>>,
+    pools: BTreeMap<Arc<str>, Arc<Pool>>,
+    /// Whether these slices are all, everything in them is resolved, and no name is in two of them.
+    is_complete: bool,
 }
 
 /// A virtual service with its members.
@@ -67,6 +71,12 @@ impl Services {
     /// with `previous`, so that a change costs what it touches.
     #[must_use]
     pub fn resolve(bundle: &PlanBundle, previous: &Self) -> Self {
+        previous
+            .patched(bundle)
+            .unwrap_or_else(|| Self::resolve_all(bundle, previous))
+    }
+
+    fn resolve_all(bundle: &PlanBundle, previous: &Self) -> Self {
         let mut services = Self {
             pools: pools(bundle, previous),
             slices: bundle.balanced(),
@@ -100,6 +110,14 @@ impl Services {
                     .or_insert_with(|| Arc::clone(service));
             }
         }
+        let all = services.slices.values();
+        let (with_services, with_pools) = all.fold((0, 0), |(services, pools), slice| {
+            (services + slice.services.len(), pools + slice.pools.len())
+        });
+        services.is_complete = bundle.has_its_slices()
+            && services.problems.is_empty()
+            && services.resolved.len() == with_services
+            && services.pools.len() == with_pools;
         services
     }
 
@@ -108,12 +126,15 @@ impl Services {
         &'a self,
         previous: &'a Self,
     ) -> impl Iterator<Item = &'a Arc<ResolvedService>> {
-        self.resolved.values().filter(|service| {
-            previous
-                .resolved
-                .get(&service.name)
-                .is_none_or(|before| !Arc::ptr_eq(before, service))
-        })
+        changed(&self.resolved, &previous.resolved).map(|(_, service)| service)
+    }
+
+    /// The keys that `previous` gave to a service that was another or otherwise, or to none.
+    pub fn keys_changed_since<'a>(
+        &'a self,
+        previous: &'a Self,
+    ) -> impl Iterator<Item = (&'a ServiceKey, &'a Arc<ResolvedService>)> {
+        changed(&self.owners, &previous.owners)
     }
 
     fn has_slice(&self, name: &str, slice: &Arc<PlanSliceSpec>) -> bool {
@@ -126,7 +147,7 @@ impl Services {
     fn take(&mut self, plan: &ServicePlan, known: Option<&Arc<ResolvedService>>, previous: &Self) {
         let mut found = Vec::with_capacity(plan.pools.len());
         for name in &plan.pools {
-            let Some(pool) = self.pools.get(name) else {
+            let Some(pool) = self.pools.get(name.as_str()) else {
                 self.problems.push(Problem::pending(format!(
                     "virtual service {}: pool {name} has not arrived; the service stays as it was",
                     plan.name
@@ -167,13 +188,26 @@ impl Services {
     }
 }
 
+/// The entries that were otherwise, or not there. Both are walked once, in their order.
+fn changed<'a, K: Ord, V>(
+    now: &'a BTreeMap<K, Arc<V>>,
+    before: &'a BTreeMap<K, Arc<V>>,
+) -> impl Iterator<Item = (&'a K, &'a Arc<V>)> {
+    let mut before = before.iter().peekable();
+    now.iter().filter(move |(key, value)| {
+        while before.next_if(|(earlier, _)| earlier < key).is_some() {}
+        let known = before.next_if(|(known, _)| known == key);
+        known.is_none_or(|(_, known)| !Arc::ptr_eq(known, value))
+    })
+}
+
 /// The pools of a bundle; those that are as they were are the same in memory.
-fn pools(bundle: &PlanBundle, previous: &Services) -> BTreeMap<String, Arc<Pool>> {
+fn pools(bundle: &PlanBundle, previous: &Services) -> BTreeMap<Arc<str>, Arc<Pool>> {
     let mut pools = BTreeMap::new();
     for (name, slice) in bundle.balanced() {
         let is_unchanged = previous.has_slice(&name, &slice);
         for plan in &slice.pools {
-            let known = previous.pools.get(&plan.name);
+            let known = previous.pools.get(plan.name.as_str());
             let pool = match known {
                 Some(known) if is_unchanged => Arc::clone(known),
                 _ => {
@@ -184,7 +218,7 @@ fn pools(bundle: &PlanBundle, previous: &Services) -> BTreeMap<String, Arc<Pool>
                     }
                 }
             };
-            pools.insert(plan.name.clone(), pool);
+            pools.insert(plan.name.as_str().into(), pool);
         }
     }
     pools
@@ -211,6 +245,18 @@ impl ResolvedService {
             pools,
             invalid,
         }
+    }
+
+    /// Whether it is the same as another but for weights of members that stay.
+    #[must_use]
+    pub fn differs_in_weights_only(&self, other: &Self) -> bool {
+        self.plan == other.plan
+            && self.pools.len() == other.pools.len()
+            && self
+                .pools
+                .iter()
+                .zip(&other.pools)
+                .all(|(a, b)| Arc::ptr_eq(a, b) || a.differs_in_weights_only(b))
     }
 
     fn problems(&self) -> impl Iterator<Item = Problem> {

@@ -21,8 +21,9 @@ pub(crate) fn markdown(beside: &[Beside], shared_pools: &[(Size, Outcome)]) -> R
         "\nA node of the lab is a user-mode Linux kernel with one CPU, where a system call costs about fifty\n\
          microseconds: hence the count of system calls, from the start until the table is complete.\n\
          \"One weight\" begins when the new file is in place (the agent), when SIGHUP is sent (keepalived), or when the\n\
-         program starts (ipvsadm). The agent's own part of it goes from the receipt of the plan to the end of the\n\
-         pass of its loop that carries it out; the rest is reading the file and waiting for the CPU.\n\
+         program starts (ipvsadm). The agent's own part of it goes from the receipt of the plan until the kernel\n\
+         has acknowledged the change; the rest is reading the file, which a cluster's agent gets in slices, and waiting\n\
+         for the CPU.\n\
          \"Read and compare\" is what the agent does when somebody else has changed the table: it reads the\n\
          kernel's whole table and compares it with the plan. `ipvsadm -Sn` reads and prints it.\n\n\
          ## Large tables\n\n\

@@ -1,4 +1,7 @@
-use serde_json::json;
+use lvs_crds::v1alpha1::revision;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::fixture::{director, pool, web, web_director};
@@ -91,7 +94,7 @@ fn values_that_the_api_should_have_refused_are_left_out_and_named() {
     assert!(messages[1].contains("member 10.0.0.1:0"), "{messages:?}");
 }
 
-fn placed(changes: &serde_json::Value, pools: &serde_json::Value) -> Vec<String> {
+fn placed(changes: &Value, pools: &Value) -> Vec<String> {
     let services = resolve(&director(&json!([web(changes)]), pools));
     let mut placed = Vec::new();
     for (key, owner) in &services.owners {
@@ -199,5 +202,168 @@ fn what_has_not_changed_is_shared() {
 fn a_node_that_is_no_director_balances_nothing() {
     let mut bundle = web_director(&json!({}));
     bundle.plan.director = None;
-    assert_eq!(resolve(&bundle), Services::default());
+    let services = resolve(&bundle);
+    assert!(services.resolved.is_empty() && services.owners.is_empty());
+    assert_eq!(services.problems, []);
+}
+
+/// A director whose slices have these services and pools, two of each in a slice.
+fn in_slices(services: &[Value], pools: &[Value]) -> PlanBundle {
+    let mut bundle = director(&json!([]), &json!([]));
+    bundle.slices.clear();
+    let mut add = |name: String, slice: Value| {
+        let mut slice: PlanSliceSpec = serde_json::from_value(slice).expect("a slice");
+        slice.digest = format!("{slice:?}");
+        bundle.slices.insert(name, Arc::new(slice));
+    };
+    for (number, pools) in pools.chunks(2).enumerate() {
+        add(
+            format!("edge-p{number}"),
+            json!({"digest": "", "services": [], "pools": pools}),
+        );
+    }
+    for (number, services) in services.chunks(2).enumerate() {
+        add(
+            format!("edge-s{number}"),
+            json!({"digest": "", "services": services, "pools": []}),
+        );
+    }
+    let digests = bundle.slices.iter();
+    let digests = digests.map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
+    let digest = revision::slices_digest(digests);
+    let role = bundle.plan.director.as_mut().expect("a director");
+    role.slices_digest = digest;
+    bundle
+}
+
+/// Shares with `before` the slices that are as they were there.
+fn share(bundle: &mut PlanBundle, before: &PlanBundle) {
+    for (name, slice) in &mut bundle.slices {
+        if let Some(known) = before.slices.get(name)
+            && known == slice
+        {
+            *slice = Arc::clone(known);
+        }
+    }
+}
+
+prop_compose! {
+    /// A pool of few members of few weights, so that two of them are often the same.
+    fn some_pool()(weights in vec(0..3_u32, 1..3), valid in prop::bool::weighted(0.9)) -> Value {
+        let address = |number: usize| if valid { format!("10.0.0.{number}") } else { "no".to_owned() };
+        let members = weights.iter().enumerate();
+        members.map(|(number, weight)| json!({"address": address(number), "weight": weight})).collect()
+    }
+}
+
+prop_compose! {
+    fn some_service()(
+        address in 1..4_u8, port in 80..82_u16, wrr in any::<bool>(), pool in 0..5_usize, is_there in prop::bool::weighted(0.9),
+    ) -> Option<Value> {
+        is_there.then(|| json!({
+            "addresses": [format!("192.168.1.{address}")], "ports": [{"name": "http", "port": port}],
+            "scheduler": {"name": if wrr { "wrr" } else { "rr" }}, "pools": [format!("p{pool}")],
+        }))
+    }
+}
+
+prop_compose! {
+    fn some_bundle()(
+        pools in vec(some_pool(), 4..6), services in vec(some_service(), 6),
+    ) -> (Vec<Value>, Vec<Option<Value>>) {
+        (pools, services)
+    }
+}
+
+fn bundle_of((pools, services): &(Vec<Value>, Vec<Option<Value>>)) -> PlanBundle {
+    let pools: Vec<Value> = pools
+        .iter()
+        .enumerate()
+        .map(|(number, members)| json!({"name": format!("p{number}"), "members": members}))
+        .collect();
+    let services: Vec<Value> = services
+        .iter()
+        .enumerate()
+        .filter_map(|(number, service)| {
+            let mut service = web(service.as_ref()?);
+            service["name"] = json!(format!("default/s{number}"));
+            Some(service)
+        })
+        .collect();
+    in_slices(&services, &pools)
+}
+
+proptest! {
+    /// However a plan changes, what follows from the change is what follows from the plan.
+    #[test]
+    fn a_changed_plan_resolves_as_a_new_one_does(
+        first in some_bundle(), other in some_bundle(), mix in vec(prop::bool::weighted(0.2), 11),
+    ) {
+        let mut second = first.clone();
+        for (number, is_other) in mix.iter().enumerate() {
+            let (pools, services) = (&other.0, &other.1);
+            if !is_other {
+                continue;
+            }
+            if let (Some(pool), Some(other)) = (second.0.get_mut(number), pools.get(number)) {
+                pool.clone_from(other);
+            } else if let (Some(service), Some(other)) = (
+                second.1.get_mut(number.saturating_sub(5)), services.get(number.saturating_sub(5)),
+            ) {
+                service.clone_from(other);
+            }
+        }
+        let first = bundle_of(&first);
+        let mut second = bundle_of(&second);
+        share(&mut second, &first);
+        let before = resolve(&first);
+        let after = Services::resolve(&second, &before);
+        let anew = resolve(&second);
+        // What waits for a pool stays as it was; of the others nothing may be left of before.
+        if anew.untouched.is_empty() {
+            prop_assert_eq!(&after, &anew);
+        }
+        let changed: Vec<&ServiceKey> = after.keys_changed_since(&before).map(|(key, _)| key).collect();
+        let differing: Vec<&ServiceKey> = after
+            .owners
+            .iter()
+            .filter(|(key, owner)| before.owners.get(key) != Some(owner))
+            .map(|(key, _)| key)
+            .collect();
+        prop_assert_eq!(changed, differing);
+    }
+}
+
+#[test]
+fn a_weight_is_a_change_of_weights_only_and_a_scheduler_is_not() {
+    let pools = |weight: u32, port: u16| {
+        [
+            json!({"name": "web", "members": [{"address": "10.0.0.1", "port": port, "weight": weight}]}),
+        ]
+    };
+    let of = |changes: Value, pools: &[Value]| {
+        let services = resolve(&in_slices(&[web(&changes)], pools));
+        services.resolved.into_values().next().expect("a service")
+    };
+    let before = of(json!({}), &pools(1, 80));
+    assert!(of(json!({}), &pools(2, 80)).differs_in_weights_only(&before));
+    assert!(!of(json!({}), &pools(1, 81)).differs_in_weights_only(&before));
+    assert!(
+        !of(json!({"scheduler": {"name": "wrr"}}), &pools(1, 80)).differs_in_weights_only(&before)
+    );
+}
+
+/// The second way, which the property above cannot tell from the first, is taken.
+#[test]
+fn a_weight_is_patched_in() {
+    let pools = |weight: u32| {
+        [json!({"name": "web", "members": [{"address": "10.0.0.1", "weight": weight}]})]
+    };
+    let first = in_slices(&[web(&json!({}))], &pools(1));
+    let mut second = in_slices(&[web(&json!({}))], &pools(2));
+    share(&mut second, &first);
+    let patched = resolve(&first)
+        .patched(&second)
+        .expect("values alone differ");
+    assert_eq!(patched, resolve(&second));
 }
