@@ -284,6 +284,9 @@ impl Watcher {
             _ => None,
         });
         let names: BTreeSet<String> = names.collect();
+        if names.is_empty() && !self.processes.has_found() {
+            return;
+        }
         let mut processes = self.processes.clone();
         let looked = spawn_blocking(move || {
             let running = processes.look(&names);
