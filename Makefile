@@ -6,7 +6,7 @@ RELEASE := target/$(MUSL)/release
 IMAGES := target/lab/images
 LAB := target/debug/lab
 
-.PHONY: demo demo-down test setup tools images format lint test-long unit chart light marks machines e2e crds bench-idle bench-ipvs bench-failover clean-lab
+.PHONY: demo demo-down test setup tools images format lint test-long unit chart light marks machines e2e crds bench-idle bench-ipvs bench-failover soak clean-lab
 
 ## Bring up a cluster, install the chart, apply examples/01-direct-routing and show what happens.
 demo: images
@@ -81,10 +81,15 @@ bench-idle: images
 bench-ipvs: images
 	cargo run -q -p lvs-e2e --bin bench-ipvs -- $(OPTIONS)
 
-## Time until another director answers when the Active one dies or stops, beside keepalived's; about 80 minutes, goes on
+## Time until another director answers when the Active one dies or stops, beside keepalived's; about 40 minutes, goes on
 ## where it was interrupted; writes docs/benchmarks/failover.md. OPTIONS="--events kill --intervals 100 --runs 10" does a part.
 bench-failover: images
 	cargo run -q -p lvs-e2e --bin bench-failover -- $(OPTIONS)
+
+## Whether a busy CPU alone makes a director take over, beside keepalived; 30 minutes, OPTIONS=2 makes it two; writes
+## docs/benchmarks/soak.md, and fails when the agent has taken over.
+soak: images
+	cargo run -q -p lvs-e2e --bin bench-failover -- --soak $(or $(OPTIONS),30)
 
 ## Write the chart's CRDs after a change of the types.
 crds:

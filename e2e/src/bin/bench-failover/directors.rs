@@ -19,7 +19,7 @@ use crate::wires::{Wires, forget_addresses};
 /// Longest time that anything may take that is not measured.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Advertisements in a row after which a director is taken for the only one.
-const STEADY: u32 = 3;
+const STEADY: u32 = 2;
 
 /// A host that is a director.
 pub(crate) struct Host {
@@ -40,8 +40,16 @@ pub(crate) struct Directors<'a> {
 }
 
 impl Host {
-    fn new(name: &'static str, address: &'static str) -> Result<Self> {
-        let cgroup = PathBuf::from(format!("/sys/fs/cgroup/{name}"));
+    /// Both, with processes of their own for each purpose.
+    pub(crate) fn both(purpose: &str) -> Result<[Self; 2]> {
+        Ok([
+            Self::new("lb-1", "192.168.1.129/24", purpose)?,
+            Self::new("lb-2", "192.168.1.128/24", purpose)?,
+        ])
+    }
+
+    fn new(name: &'static str, address: &'static str, purpose: &str) -> Result<Self> {
+        let cgroup = PathBuf::from(format!("/sys/fs/cgroup/{purpose}-{name}"));
         match fs::create_dir(&cgroup) {
             Err(reason) if reason.kind() != ErrorKind::AlreadyExists => {
                 return Err(reason).context("control group");
@@ -61,8 +69,14 @@ impl Host {
         Ok(host)
     }
 
+    /// Starts a side here.
+    pub(crate) fn start(&mut self, side: Side, setup: &Setup) -> Result<()> {
+        self.running = Some(side.start(self.name, setup, &self.cgroup)?);
+        Ok(())
+    }
+
     /// SIGKILL to all processes at once.
-    fn kill(&self) -> Result<()> {
+    pub(crate) fn kill(&self) -> Result<()> {
         fs::write(self.cgroup.join("cgroup.kill"), "1").context("cgroup.kill")
     }
 
@@ -144,10 +158,7 @@ impl<'a> Directors<'a> {
         let mut directors = Self {
             side,
             setup,
-            hosts: [
-                Host::new("lb-1", "192.168.1.129/24")?,
-                Host::new("lb-2", "192.168.1.128/24")?,
-            ],
+            hosts: Host::both("director")?,
             observer,
             wires,
         };
@@ -161,8 +172,7 @@ impl<'a> Directors<'a> {
             .hosts
             .get_mut(index)
             .context("there are two directors")?;
-        host.running = Some(self.side.start(host.name, &self.setup, &host.cgroup)?);
-        Ok(())
+        host.start(self.side, &self.setup)
     }
 
     pub(crate) fn host(&mut self, index: usize) -> Result<&mut Host> {
@@ -230,7 +240,7 @@ impl<'a> Directors<'a> {
                 let child = host.running.as_ref().context("it does not run")?;
                 kill(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGTERM).context("SIGTERM")
             }
-            Event::Instances | Event::Soak => {
+            Event::Instances => {
                 bail!("{event} is nothing that happens to a director")
             }
         }
@@ -263,15 +273,20 @@ impl<'a> Directors<'a> {
     }
 }
 
+impl Drop for Host {
+    fn drop(&mut self) {
+        // One that has just been started may not have entered its control group yet.
+        if let Some(child) = &mut self.running {
+            drop(child.kill());
+        }
+        drop(self.wait_end());
+        drop(self.kill());
+    }
+}
+
 impl Drop for Directors<'_> {
     fn drop(&mut self) {
-        for host in &mut self.hosts {
-            // One that has just been started may not have entered its control group yet.
-            if let Some(child) = &mut host.running {
-                drop(child.kill());
-            }
-            drop(host.wait_end());
-            drop(host.kill());
+        for host in &self.hosts {
             drop(self.wires.set(host.name, true));
         }
     }

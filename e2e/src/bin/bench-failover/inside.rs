@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -23,10 +23,6 @@ const MANY_VIPS: u32 = 256;
 const MANY_INSTANCES: u32 = 255;
 /// How long the director with many instances is watched.
 const AT_REST: Duration = Duration::from_secs(30);
-/// Real-time priority of both sides in a soak.
-const SOAK_PRIORITY: u8 = 50;
-/// Busy processes of a soak.
-const BUSY: usize = 4;
 
 /// Carries out a job given as JSON.
 pub(crate) fn run(job: &str) -> Result<()> {
@@ -47,6 +43,7 @@ pub(crate) fn run(job: &str) -> Result<()> {
         let each = |outcome| {
             let done = Done {
                 interval_ms: job.interval_ms,
+                pairs: job.pairs,
                 side: block.side,
                 event: block.event,
                 outcome,
@@ -91,20 +88,14 @@ fn carry_out(
     };
     let setup = Setup {
         interval_ms,
+        first_virtual_router_id: 1,
         instances,
-        realtime_priority: match event {
-            Event::Soak => SOAK_PRIORITY,
-            _ => 0,
-        },
+        realtime_priority: 0,
     };
     match event {
         Event::Instances => {
             let directors = Directors::alone(side, setup, observer, wires)?;
             return each(at_rest(directors)?);
-        }
-        Event::Soak => {
-            let directors = Directors::start(side, setup, observer, wires)?;
-            return each(soak(directors, block.runs)?);
         }
         Event::Vips => observer.watch_arp(true)?,
         _ => observer.watch_arp(false)?,
@@ -116,22 +107,6 @@ fn carry_out(
         each(failover(&mut directors, event, phase)?)?;
     }
     Ok(())
-}
-
-/// Longest time between answers.
-#[derive(Default)]
-struct Silence {
-    last: Option<Duration>,
-    longest: Duration,
-}
-
-impl Silence {
-    fn answer(&mut self, at: Duration) {
-        if let Some(last) = self.last {
-            self.longest = self.longest.max(at.saturating_sub(last));
-        }
-        self.last = Some(at);
-    }
 }
 
 fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<Outcome> {
@@ -146,10 +121,9 @@ fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<O
     let answered = directors
         .observer
         .until(deadline, |seen| {
-            matches!(seen.what, What::Answer(_)).then_some(seen.at)
+            matches!(seen.what, What::Answer { .. }).then_some(seen.at)
         })?
         .context("the VIP does not answer")?;
-    let mut silence = Silence::default();
     let advertised = directors
         .observer
         .until(deadline, |seen| {
@@ -157,15 +131,9 @@ fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<O
             (advertises && seen.from == own && seen.at > answered).then_some(seen.at)
         })?
         .context("the Active director is silent")?;
-    silence.answer(advertised);
     let moment = advertised + interval.mul_f64(phase);
-    directors.observer.until(moment, |seen| {
-        if matches!(seen.what, What::Answer(_)) {
-            silence.answer(seen.at);
-        }
-        None::<()>
-    })?;
-    silence.longest = Duration::ZERO;
+    let until_moment = moment.saturating_sub(now()?);
+    directors.pass(until_moment)?;
 
     let struck = now()?;
     directors.strike(active, event)?;
@@ -176,9 +144,13 @@ fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<O
         announcements(directors, other, struck, deadline)?
     } else {
         let mut takeover = None;
+        let mut silence = Duration::ZERO;
         directors.observer.until(deadline, |seen| {
-            if matches!(seen.what, What::Answer(_)) {
-                silence.answer(seen.at);
+            if matches!(seen.what, What::Answer { .. }) {
+                let waited = seen
+                    .waiting_since
+                    .map(|since| seen.at.saturating_sub(since));
+                silence = silence.max(waited.unwrap_or_default());
                 if seen.from == other {
                     takeover.get_or_insert(seen.at);
                 }
@@ -189,7 +161,7 @@ fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<O
         match takeover {
             Some(takeover) => Outcome::Failover {
                 takeover_ms: milliseconds(takeover.saturating_sub(struck)),
-                silence_ms: milliseconds(silence.longest),
+                silence_ms: milliseconds(silence),
             },
             None => Outcome::Failed {
                 reason: format!(
@@ -231,10 +203,10 @@ fn announcements(
         directors.observer.question(vip)?;
         let until = now()? + Duration::from_millis(5);
         let answers = |seen: Seen| {
-            if let What::Answer(vip) = seen.what
+            if let What::Answer { address, .. } = seen.what
                 && seen.from == owner
             {
-                silent.remove(&vip);
+                silent.remove(&address);
             }
             None::<()>
         };
@@ -304,70 +276,6 @@ fn at_rest(mut directors: Directors<'_>) -> Result<Outcome> {
         cpu_percent: 100.0 * used.as_secs_f64() / took.as_secs_f64(),
         late_p999_ms: late.quantile(0.999).context("no advertisements")?,
         late_max_ms: late.max().context("no advertisements")?,
-    })
-}
-
-/// Processes that compute; ended when dropped.
-struct Busy(Vec<Child>);
-
-impl Busy {
-    fn start() -> Result<Self> {
-        let mut busy = Self(Vec::new());
-        for _ in 0..BUSY {
-            let child = Command::new("sh")
-                .args(["-c", "while :; do :; done"])
-                .stdin(Stdio::null())
-                .spawn()?;
-            busy.0.push(child);
-        }
-        Ok(busy)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-fn soak(mut directors: Directors<'_>, minutes: u32) -> Result<Outcome> {
-    let active = directors.settled()?;
-    let mut owner = directors.host(active)?.hardware;
-    let interval = directors.interval();
-    directors.observer.ask(directors.vip());
-    let _busy = Busy::start()?;
-    let mut changes = 0;
-    let mut silence = Silence::default();
-    let mut lateness = Lateness::default();
-    for minute in 0..minutes {
-        directors
-            .observer
-            .until(now()? + Duration::from_secs(60), |seen| {
-                match seen.what {
-                    What::Answer(_) => silence.answer(seen.at),
-                    What::Advertisement { .. } => {
-                        if seen.from != owner {
-                            owner = seen.from;
-                            changes += 1;
-                        }
-                        lateness.advertisement(1, seen.at, interval);
-                    }
-                    What::GratuitousArp(_) => {}
-                }
-                None::<()>
-            })?;
-        eprintln!("minute {}: {changes} changes", minute + 1);
-    }
-    let late: Sample = lateness.late.into_iter().collect();
-    Ok(Outcome::Soak {
-        minutes,
-        changes,
-        late_p999_ms: late.quantile(0.999).context("no advertisements")?,
-        late_max_ms: late.max().context("no advertisements")?,
-        silence_ms: milliseconds(silence.longest),
     })
 }
 

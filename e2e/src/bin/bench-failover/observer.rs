@@ -3,6 +3,7 @@
 //!
 //! Times are the kernel's, taken when a frame arrives: how soon this program is scheduled plays no part.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::net::Ipv4Addr;
@@ -38,17 +39,45 @@ pub(crate) struct Seen {
     pub(crate) from: Hardware,
     /// What it is.
     pub(crate) what: What,
+    /// Of an answer: since when one had been waited for. None if this one was not waited for any more.
+    pub(crate) waiting_since: Option<Duration>,
 }
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// The answer to one of our questions.
-    Answer(Ipv4Addr),
+    Answer {
+        /// Who is said to answer.
+        address: Ipv4Addr,
+        /// Which question it is.
+        sequence: u16,
+    },
     /// An advertisement.
     Advertisement { virtual_router_id: u8, priority: u8 },
     /// An ARP packet in which the sender announces its own address.
     GratuitousArp(Ipv4Addr),
+}
+
+/// The questions that wait for an answer, oldest first, and when they were asked.
+///
+/// How long the VIP was silent is counted from the first question that stayed without an answer, not from the last
+/// answer: when the one CPU is busy, the client is late with its questions, and that is nobody's silence.
+#[derive(Debug, Default)]
+struct Unanswered(VecDeque<(u16, Duration)>);
+
+impl Unanswered {
+    fn asked(&mut self, sequence: u16, at: Duration) {
+        self.0.push_back((sequence, at));
+    }
+
+    /// Takes in an answer: since when it had been waited for. None if nobody waits for it any more.
+    fn answered(&mut self, sequence: u16) -> Option<Duration> {
+        let place = self.0.iter().position(|(asked, _)| *asked == sequence)?;
+        // The questions before it are lost: answers do not overtake each other.
+        let mut answered = self.0.drain(..=place);
+        answered.next().map(|(_, at)| at)
+    }
 }
 
 /// The client.
@@ -57,6 +86,8 @@ pub(crate) struct Observer {
     frames: OwnedFd,
     vip: Option<Ipv4Addr>,
     next_question: Duration,
+    sequence: u16,
+    unanswered: Unanswered,
     buffer: [u8; 2048],
 }
 
@@ -88,6 +119,8 @@ impl Observer {
             frames: packet_socket(SockProtocol::EthIp)?,
             vip: None,
             next_question: Duration::ZERO,
+            sequence: 0,
+            unanswered: Unanswered::default(),
             buffer: [0; 2048],
         })
     }
@@ -95,6 +128,7 @@ impl Observer {
     /// Asks this VIP from now on, or none.
     pub(crate) fn ask(&mut self, vip: Option<Ipv4Addr>) {
         self.vip = vip;
+        self.unanswered = Unanswered::default();
     }
 
     /// Looks at ARP too, or does not.
@@ -146,11 +180,10 @@ impl Observer {
     }
 
     /// Asks an address once.
-    pub(crate) fn question(&self, address: Ipv4Addr) -> Result<()> {
-        let mut message = [8, 0, 0, 0, IDENTIFIER[0], IDENTIFIER[1], 0, 0];
-        // The ones' complement of the sum of what is not zero.
-        let sum = 0x0800 + u16::from_be_bytes(IDENTIFIER);
-        [message[2], message[3]] = (!sum).to_be_bytes();
+    pub(crate) fn question(&mut self, address: Ipv4Addr) -> Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let message = question(self.sequence);
+        self.unanswered.asked(self.sequence, now()?);
         let [a, b, c, d] = address.octets();
         match sendto(
             self.questions.as_raw_fd(),
@@ -185,10 +218,32 @@ impl Observer {
             let at = at.context("a frame without a time")?;
             let frame = message.iovs().next().unwrap_or_default();
             if let Some((from, what)) = read(frame) {
-                return Ok(Some(Seen { at, from, what }));
+                let waiting_since = match what {
+                    What::Answer { sequence, .. } => self.unanswered.answered(sequence),
+                    _ => None,
+                };
+                return Ok(Some(Seen {
+                    at,
+                    from,
+                    what,
+                    waiting_since,
+                }));
             }
         }
     }
+}
+
+/// An ICMP echo request.
+fn question(sequence: u16) -> [u8; 8] {
+    let words = [0x0800, u16::from_be_bytes(IDENTIFIER), sequence];
+    // RFC 1071: the ones' complement of the ones' complement sum.
+    let sum = words.into_iter().fold(0, |sum: u16, word| {
+        let (sum, carries) = sum.overflowing_add(word);
+        sum + u16::from(carries)
+    });
+    let ([high, low], [first, second]) = ((!sum).to_be_bytes(), sequence.to_be_bytes());
+    let [one, two] = IDENTIFIER;
+    [8, 0, high, low, one, two, first, second]
 }
 
 fn packet_socket(protocol: SockProtocol) -> Result<OwnedFd> {
@@ -213,9 +268,10 @@ fn read(frame: &[u8]) -> Option<(Hardware, What)> {
             let header = usize::from(packet.first()? & 0xf) * 4;
             let body = packet.get(header..)?;
             match *packet.get(9)? {
-                1 if body.first() == Some(&0) && body.get(4..6)? == IDENTIFIER => {
-                    What::Answer(address(packet, 12)?)
-                }
+                1 if body.first() == Some(&0) && body.get(4..6)? == IDENTIFIER => What::Answer {
+                    address: address(packet, 12)?,
+                    sequence: u16::from_be_bytes(body.get(6..8)?.try_into().ok()?),
+                },
                 112 => What::Advertisement {
                     virtual_router_id: *body.get(1)?,
                     priority: *body.get(2)?,
@@ -257,8 +313,12 @@ mod tests {
     #[test]
     fn frames_are_told_apart() {
         let vip = Ipv4Addr::new(192, 168, 1, 222);
-        let answer = ip(1, &[0, 0, 0, 0, 0x4c, 0x56, 0, 0]);
-        assert_eq!(read(&answer), Some((MAC, What::Answer(vip))));
+        let answer = ip(1, &[0, 0, 0, 0, 0x4c, 0x56, 1, 2]);
+        let what = What::Answer {
+            address: vip,
+            sequence: 0x102,
+        };
+        assert_eq!(read(&answer), Some((MAC, what)));
         let of_another = ip(1, &[0, 0, 0, 0, 1, 2, 0, 0]);
         assert_eq!(read(&of_another), None);
         let advertisement = What::Advertisement {
@@ -279,6 +339,32 @@ mod tests {
         arp.truncate(24);
         arp.extend([192, 168, 1, 20]);
         assert_eq!(read(&frame([8, 6], &arp)), None);
+    }
+
+    #[test]
+    fn questions_have_the_checksum_of_rfc_1071() {
+        for sequence in [0, 1, 0xabcd, u16::MAX] {
+            let words = question(sequence);
+            let sum: u32 = words
+                .chunks(2)
+                .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
+                .sum();
+            assert_eq!((sum & 0xffff) + (sum >> 16), 0xffff, "{sequence}");
+        }
+    }
+
+    #[test]
+    fn silence_begins_with_the_first_question_that_is_not_answered() {
+        let at = Duration::from_millis;
+        let mut unanswered = Unanswered::default();
+        unanswered.asked(1, at(0));
+        assert_eq!(unanswered.answered(1), Some(at(0)));
+        assert_eq!(unanswered.answered(1), None, "twice");
+        for sequence in 2..=4 {
+            unanswered.asked(sequence, at(u64::from(sequence) * 10));
+        }
+        assert_eq!(unanswered.answered(4), Some(at(20)), "two are lost");
+        assert_eq!(unanswered.answered(3), None);
     }
 
     #[test]

@@ -27,9 +27,6 @@ pub(crate) enum Event {
     Vips,
     /// Nothing: 255 instances at rest.
     Instances,
-    /// Nothing: 10 ms under a busy CPU.
-    #[value(skip)]
-    Soak,
 }
 
 impl Event {
@@ -43,7 +40,7 @@ impl Event {
             Self::Power | Self::Cut => (kills / 5).max(1),
             Self::Vips if interval_ms == 100 => (kills / 10).max(1),
             Self::Instances if interval_ms == 1000 => 1,
-            Self::Vips | Self::Instances | Self::Soak => 0,
+            Self::Vips | Self::Instances => 0,
         }
     }
 }
@@ -57,7 +54,6 @@ impl fmt::Display for Event {
             Self::Cut => "cable cut",
             Self::Vips => "killed, 256 VIPs",
             Self::Instances => "255 instances",
-            Self::Soak => "soak",
         })
     }
 }
@@ -67,16 +63,57 @@ impl fmt::Display for Event {
 pub(crate) struct Block {
     pub(crate) side: Side,
     pub(crate) event: Event,
-    /// How many; the minutes of a soak.
+    /// How many.
     pub(crate) runs: u32,
     /// Runs of this kind that there are already.
     pub(crate) done: u32,
+}
+
+impl Block {
+    /// Whether it may be measured beside others: what counts is a time and not the use of the CPU.
+    fn bears_company(&self) -> bool {
+        Event::FAILOVERS.contains(&self.event)
+    }
+}
+
+/// The jobs of an interval: those within a list side by side, the lists one after the other. What follows in a list of
+/// blocks for both sides stays in one kernel.
+pub(crate) fn jobs(interval_ms: u32, blocks: Vec<Block>, pairs: u32) -> Vec<Vec<Job>> {
+    let (shared, alone): (Vec<_>, Vec<_>) = blocks.into_iter().partition(Block::bears_company);
+    let mut kernels = vec![Vec::new(); usize::try_from(pairs).unwrap_or(1)];
+    let turns = shared.chunk_by(|one, next| one.event == next.event && one.side < next.side);
+    let count = kernels.len();
+    for (turn, blocks) in turns.enumerate() {
+        if let Some(kernel) = kernels.get_mut(turn % count) {
+            kernel.extend_from_slice(blocks);
+        }
+    }
+    kernels.retain(|blocks| !blocks.is_empty());
+    let pairs = u32::try_from(kernels.len()).unwrap_or(u32::MAX);
+    let job = |blocks, pairs| Job {
+        interval_ms,
+        pairs,
+        blocks,
+    };
+    let side_by_side = kernels.into_iter().map(|blocks| job(blocks, pairs));
+    [
+        side_by_side.collect(),
+        (!alone.is_empty())
+            .then(|| job(alone, 1))
+            .into_iter()
+            .collect(),
+    ]
+    .into_iter()
+    .filter(|jobs: &Vec<Job>| !jobs.is_empty())
+    .collect()
 }
 
 /// What one kernel does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) interval_ms: u32,
+    /// Kernels that do the like at the same time, this one included.
+    pub(crate) pairs: u32,
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -86,25 +123,15 @@ pub(crate) fn down_interval_ms(interval_ms: u32) -> f64 {
 }
 
 impl Job {
-    /// A soak of each side.
-    pub(crate) fn soak(sides: &[Side], minutes: u32) -> Self {
-        let block = |side: &Side| Block {
-            side: *side,
-            event: Event::Soak,
-            runs: minutes,
-            done: 0,
-        };
-        Self {
-            interval_ms: 10,
-            blocks: sides.iter().map(block).collect(),
-        }
+    /// How many there are in all.
+    pub(crate) fn runs(&self) -> u32 {
+        self.blocks.iter().map(|block| block.runs).sum()
     }
 
     /// How long it takes, roughly.
     pub(crate) fn expected_duration(&self) -> Duration {
         let down_ms = down_interval_ms(self.interval_ms);
         let seconds = |block: &Block| match block.event {
-            Event::Soak => 10.0 + 60.0 * f64::from(block.runs),
             Event::Instances => 60.0,
             _ => 4.0 + f64::from(block.runs) * (0.6 + 2.2 * down_ms / 1000.0),
         };
@@ -120,7 +147,7 @@ pub(crate) enum Outcome {
     Failover {
         /// From the event until the first answer of the other director.
         takeover_ms: f64,
-        /// Longest time without an answer.
+        /// Longest time from a question without an answer until the next answer.
         silence_ms: f64,
     },
     /// The other director took all VIPs.
@@ -138,16 +165,6 @@ pub(crate) enum Outcome {
         late_p999_ms: f64,
         late_max_ms: f64,
     },
-    /// A soak.
-    Soak {
-        minutes: u32,
-        /// How often another director than before advertised.
-        changes: u32,
-        late_p999_ms: f64,
-        late_max_ms: f64,
-        /// Longest time without an answer.
-        silence_ms: f64,
-    },
     /// It did not end as it should.
     Failed { reason: String },
 }
@@ -157,6 +174,8 @@ pub(crate) enum Outcome {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Done {
     pub(crate) interval_ms: u32,
+    /// Pairs that were measured at the same time, each in a kernel of its own.
+    pub(crate) pairs: u32,
     pub(crate) side: Side,
     pub(crate) event: Event,
     pub(crate) outcome: Outcome,
@@ -166,6 +185,7 @@ impl fmt::Display for Done {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             interval_ms,
+            pairs: _,
             side,
             event,
             outcome,
@@ -189,17 +209,6 @@ impl fmt::Display for Done {
             } => write!(
                 formatter,
                 "CPU {cpu_percent:.2} %, late p99.9 {late_p999_ms:.1} ms, at most {late_max_ms:.1} ms"
-            ),
-            Outcome::Soak {
-                minutes,
-                changes,
-                late_p999_ms,
-                late_max_ms,
-                silence_ms,
-            } => write!(
-                formatter,
-                "{minutes} min, {changes} changes, late p99.9 {late_p999_ms:.1} ms, at most {late_max_ms:.1} ms, \
-                 silence {silence_ms:.1} ms"
             ),
             Outcome::Failed { reason } => write!(formatter, "FAILED: {reason}"),
         }
@@ -226,8 +235,14 @@ impl<'a> Results<'a> {
             .map(|done| &done.outcome)
     }
 
+    /// How many pairs were measured at the same time, at most.
+    pub(crate) fn pairs(self, interval_ms: u32) -> u32 {
+        let runs = self.0.iter().filter(|done| done.interval_ms == interval_ms);
+        runs.map(|done| done.pairs).max().unwrap_or(1)
+    }
+
     /// The figure by which an event is judged, of all its runs: after a kill the take-over, since the dead program's
-    /// address may go on answering; else the time without an answer.
+    /// address may go on answering; else the longest wait for an answer.
     pub(crate) fn sample(self, interval_ms: u32, side: Side, event: Event) -> Sample {
         self.of(interval_ms, side, event)
             .filter_map(|outcome| match outcome {
@@ -286,6 +301,7 @@ mod tests {
     fn killed(side: Side) -> Done {
         Done {
             interval_ms: 100,
+            pairs: 1,
             side,
             event: Event::Kill,
             outcome: Outcome::Failover {
@@ -320,6 +336,37 @@ mod tests {
                 (Side::Keepalived, 2, 10)
             ]
         );
+    }
+
+    #[test]
+    fn both_sides_take_turns_in_each_of_the_kernels_and_what_needs_a_cpu_is_alone() {
+        let sides = [Side::Agent, Side::Keepalived];
+        let events = [Event::Kill, Event::Instances];
+        let wanted = |event| if event == Event::Kill { 30 } else { 1 };
+        let blocks = Results(&[]).missing(1000, &events, &sides, wanted);
+        let jobs = jobs(1000, blocks, 2);
+        let runs: Vec<Vec<Vec<_>>> = jobs
+            .iter()
+            .map(|side_by_side| {
+                let blocks = side_by_side.iter().map(|job| &job.blocks);
+                blocks
+                    .map(|blocks| {
+                        blocks
+                            .iter()
+                            .map(|block| (block.side, block.done))
+                            .collect()
+                    })
+                    .collect()
+            })
+            .collect();
+        let turn = |done| [(Side::Agent, done), (Side::Keepalived, done)];
+        let first = [turn(0), turn(20)].concat();
+        assert_eq!(
+            runs,
+            [vec![first, turn(10).to_vec()], vec![turn(0).to_vec()]]
+        );
+        let pairs: Vec<_> = jobs.iter().flatten().map(|job| job.pairs).collect();
+        assert_eq!(pairs, [2, 2, 1]);
     }
 
     #[test]

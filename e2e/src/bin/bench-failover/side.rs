@@ -37,7 +37,9 @@ impl fmt::Display for Side {
 pub(crate) struct Setup {
     /// Milliseconds between advertisements.
     pub(crate) interval_ms: u32,
-    /// The VIPs of each VRRP instance; the first instance has VRID 1.
+    /// VRID of the first instance; the others follow.
+    pub(crate) first_virtual_router_id: u8,
+    /// The VIPs of each VRRP instance.
     pub(crate) instances: Vec<Vec<Ipv4Addr>>,
     /// Real-time priority of VRRP (`sched(7)`), 0 = none, which is both sides' default.
     pub(crate) realtime_priority: u8,
@@ -81,7 +83,8 @@ fn agent(host: &str, setup: &Setup, directory: &Path) -> Result<Vec<String>> {
         .map(|(index, addresses)| {
             let addresses: Vec<_> = addresses.iter().map(|a| json!({"address": a})).collect();
             json!({
-                "name": format!("i{index}"), "virtualRouterID": index + 1, "priority": PRIORITY,
+                "name": format!("i{index}"), "priority": PRIORITY,
+                "virtualRouterID": usize::from(setup.first_virtual_router_id) + index,
                 "interface": {"name": "eth0"}, "addresses": addresses,
             })
         })
@@ -124,7 +127,13 @@ fn agent(host: &str, setup: &Setup, directory: &Path) -> Result<Vec<String>> {
 fn keepalived(setup: &Setup, directory: &Path) -> Result<Vec<String>> {
     let mut text = String::from("global_defs {\n router_id bench\n");
     if setup.realtime_priority > 0 {
-        writeln!(text, " vrrp_rt_priority {}", setup.realtime_priority)?;
+        // By default the kernel ends it after 10 ms of computing without a pause, which is not much where system
+        // calls are slow.
+        writeln!(
+            text,
+            " vrrp_rt_priority {}\n vrrp_rlimit_rttime 1000000",
+            setup.realtime_priority
+        )?;
     }
     text.push_str("}\n");
     let seconds = f64::from(setup.interval_ms) / 1000.0;
@@ -133,7 +142,7 @@ fn keepalived(setup: &Setup, directory: &Path) -> Result<Vec<String>> {
             text,
             "vrrp_instance i{index} {{\n state BACKUP\n interface eth0\n version 3\n virtual_router_id {}\n \
              priority {PRIORITY}\n advert_int {seconds}\n nopreempt",
-            index + 1,
+            usize::from(setup.first_virtual_router_id) + index,
         )?;
         // An advertisement counts its addresses in one byte.
         let (in_advert, excluded) = addresses.split_at(addresses.len().min(200));
