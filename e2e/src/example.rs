@@ -99,6 +99,7 @@ pub const STICKINESS: Example = Example {
     values: &[
         "agent.hooks.enabled=true",
         "agent.hooks.directory=/run/hooks",
+        "agent.processes.enabled=true",
     ],
     real_servers: &["web-1", "web-2"],
     servers: &[(Protocol::Http, 80)],

@@ -8,6 +8,7 @@
 )]
 
 use std::cell::OnceCell;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use lvs_e2e::promises::{ROOM, TAKEN_OVER};
 use lvs_e2e::scenario;
 use lvs_lab::Topology;
 use lvs_lab::traffic::{RunningTraffic, Traffic};
+use serde_json::json;
 
 #[path = "active_active/migration.rs"]
 mod migration;
@@ -28,6 +30,9 @@ mod migration;
 const FIRST: (&str, &str) = ("lb-1", "192.168.2.100");
 const SECOND: (&str, &str) = ("lb-2", "192.168.2.105");
 
+/// Of the second's instance, whose virtual router id is 52 (RFC 9568 section 7.3).
+const VIRTUAL_MAC: &str = "00:00:5e:00:01:34";
+
 fn main() -> ExitCode {
     scenario::main(
         "e2e-s7",
@@ -35,11 +40,12 @@ fn main() -> ExitCode {
         ACTIVE_ACTIVE,
         &[
             ("the_first_dies_and_returns", |cluster| {
-                dies_and_returns(cluster, FIRST, SECOND)
+                dies_and_returns(cluster, FIRST, SECOND, || Ok(()))
             }),
-            ("the_second_dies_and_returns", |cluster| {
-                dies_and_returns(cluster, SECOND, FIRST)
-            }),
+            (
+                "the_second_dies_and_returns_and_its_vip_keeps_its_mac_address",
+                keeps_its_mac_address,
+            ),
             (
                 "a_pair_migrates_from_keepalived_one_director_at_a_time",
                 migration::one_director_at_a_time,
@@ -48,10 +54,68 @@ fn main() -> ExitCode {
     )
 }
 
+/// With `virtualMAC: Macvlan`, which is off again at the end.
+fn keeps_its_mac_address(cluster: &Cluster) -> Result<()> {
+    let ((_, vip), mac) = (SECOND, VIRTUAL_MAC);
+    virtual_mac(cluster, "Macvlan")?;
+    let is_known = || {
+        let seen = neighbour(cluster, vip)?;
+        ensure!(seen.contains(mac), "{seen:?}");
+        Ok(())
+    };
+    eventually(
+        "the client knows the virtual MAC address",
+        TAKEN_OVER,
+        is_known,
+    )?;
+    // What else the client hears of the VIP.
+    let told = format!(
+        "arp and arp[14:4] = {} and not ether src {mac}",
+        hexadecimal(vip)?
+    );
+    let others = cluster.lab.client("client-1")?.capture(&told)?;
+    dies_and_returns(cluster, SECOND, FIRST, is_known)?;
+    is_known()?;
+    let others = others.stop()?;
+    ensure!(others.is_empty(), "from other MAC addresses: {others:?}");
+
+    virtual_mac(cluster, "Disabled")?;
+    eventually("the VIP has the interface's address", TAKEN_OVER, || {
+        let seen = neighbour(cluster, vip)?;
+        ensure!(seen.contains("lladdr") && !seen.contains(mac), "{seen:?}");
+        for (director, _) in [FIRST, SECOND] {
+            let links = cluster.on(director, &["ip", "-o", "link"])?;
+            ensure!(!links.contains("vrrp4-"), "{director}: {links}");
+        }
+        Ok(())
+    })
+    .map(drop)
+}
+
+fn virtual_mac(cluster: &Cluster, mode: &str) -> Result<()> {
+    let edit = json!({"spec": {"vrrp": {"virtualMAC": mode}}});
+    cluster.kubectl.patch("directorpair", "edge", &edit)
+}
+
+/// What the client's kernel knows of an address after a request.
+fn neighbour(cluster: &Cluster, address: &str) -> Result<String> {
+    let client = cluster.lab.client("client-1")?;
+    let url = format!("http://{address}/");
+    client.exec(&["curl", "-sf", "--max-time", "2", &url])?;
+    client.exec(&["ip", "neighbour", "show", address])?.ok()
+}
+
+/// An IPv4 address as pcap-filter(7) compares it.
+fn hexadecimal(address: &str) -> Result<String> {
+    let address: Ipv4Addr = address.parse()?;
+    Ok(format!("{:#x}", u32::from(address)))
+}
+
 fn dies_and_returns(
     cluster: &Cluster,
     (victim, its_vip): (&str, &str),
     (survivor, other_vip): (&str, &str),
+    meanwhile: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     cluster.wait_holder(victim, its_vip, Duration::from_secs(60))?;
     cluster.wait_holder(survivor, other_vip, Duration::from_secs(60))?;
@@ -62,6 +126,7 @@ fn dies_and_returns(
     cluster.wait_holder(survivor, its_vip, Duration::from_secs(10))?;
     answered(&concerned)?;
     answered(&unconcerned)?;
+    meanwhile()?;
     let lost = gap(&concerned.stop()?)?;
     let report = unconcerned.stop()?;
     let noticed = gap(&report)?;

@@ -24,6 +24,9 @@ use lvs_lab::Topology;
 use lvs_lab::traffic::{RunningTraffic, Traffic};
 use serde_json::json;
 
+#[path = "stickiness/programs.rs"]
+mod programs;
+
 const VIP: &str = "192.168.6.100";
 const DIRECTORS: [(&str, &str); 2] = [("lb-1", "192.168.6.11"), ("lb-2", "192.168.6.12")];
 const REAL_SERVERS: [&str; 2] = ["192.168.6.31", "192.168.6.32"];
@@ -31,6 +34,8 @@ const REAL_SERVERS: [&str; 2] = ["192.168.6.31", "192.168.6.32"];
 /// A key is 32 to 64 bytes.
 const SECOND_KEY: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
+/// Where hooks are on a node of the lab.
+const HOOKS: &str = "/run/hooks";
 /// The program that fences; in the lab it writes down what it was told.
 const HOOK: &str = "/run/hooks/fence";
 const FENCED: &str = "/run/fenced";
@@ -66,6 +71,10 @@ fn main() -> ExitCode {
                 cut_off,
             ),
             ("a_file_takes_a_director_out", taken_out),
+            (
+                "a_process_that_ends_and_a_hook_that_fails_take_a_director_out",
+                programs::take_it_out,
+            ),
         ],
     )
 }
