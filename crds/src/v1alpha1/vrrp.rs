@@ -237,7 +237,7 @@ pub enum VirtualMac {
     Disabled,
     /// The VIPs of an instance have the MAC address 00-00-5E-00-01-{VRID}, over IPv6
     /// 00-00-5E-00-02-{VRID}, on whichever director is Active, on a macvlan device of its own on each
-    /// family. `net.ipv4.conf.INTERFACE.arp_ignore` of the interface below becomes 1.
+    /// family. `net.ipv4.conf.INTERFACE.arp_ignore` of the interface below becomes 1, its `arp_announce` 2.
     Macvlan,
 }
 

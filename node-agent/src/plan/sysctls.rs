@@ -73,16 +73,20 @@ pub fn plan(
     plan
 }
 
-/// A VIP with a MAC address of its own is on a device of its own, and the interface below must not
-/// answer ARP for it: 1 has each answer for its own addresses (`arp_ignore` in
-/// Documentation/networking/ip-sysctl.rst).
+/// A VIP with a MAC address of its own is on a device of its own, and the interface below must not tell
+/// another: `arp_ignore` 1 has each interface answer ARP for its own addresses, and with `arp_announce` 2
+/// it asks by them alone, also when what it asks for is a packet from a VIP
+/// (Documentation/networking/ip-sysctl.rst).
 fn silence_about_vips<'a>(
     director: &'a DirectorRole,
     facts: &'a NodeFacts,
 ) -> impl Iterator<Item = (Sysctl, String)> + 'a {
-    virtual_instances(director, facts)
-        .map(|(_, interface)| Sysctl::of_interface_ipv4(&interface.name, "arp_ignore"))
-        .map(|sysctl| (sysctl, "1".to_owned()))
+    virtual_instances(director, facts).flat_map(|(_, interface)| {
+        [("arp_ignore", "1"), ("arp_announce", "2")].map(|(name, value)| {
+            let sysctl = Sysctl::of_interface_ipv4(&interface.name, name);
+            (sysctl, value.to_owned())
+        })
+    })
 }
 
 /// What a Router Advertisement says is for the interface below: no address is to be made of the
