@@ -337,6 +337,14 @@ impl CheckedConfig {
         self.0.advertisement_interval.duration() * u32::from(self.0.down_advertisements)
     }
 
+    /// How long after its last advertisement an Active Router that was itself stopped steps back before it
+    /// speaks: what a Backup of the same priority waits. One of a higher priority waits less; but it
+    /// is in the right, and what it advertised meanwhile is to be handed in first.
+    #[must_use]
+    pub fn stalled_after(&self) -> Duration {
+        self.down_interval(self.0.priority, self.0.advertisement_interval)
+    }
+
     /// How long a router of this configuration and `priority` waits for an Active Router that
     /// advertises every `interval`.
     pub(crate) fn down_interval(&self, priority: u8, interval: Centiseconds) -> Duration {

@@ -76,6 +76,9 @@ enum State {
         since: Monotonic,
         /// When the next advertisement is due; none if the last one was sent.
         advertise_at: Option<Monotonic>,
+        /// When the last one was sent.
+        #[serde(default)]
+        advertised_at: Option<Monotonic>,
         /// While it offers its role: when every Backup would have taken it.
         offered_until: Option<Monotonic>,
     },
@@ -221,8 +224,14 @@ impl Router {
             destination,
             advertisement: advertisement.clone(),
         }));
-        if let State::Active { advertise_at, .. } = &mut self.state {
+        if let State::Active {
+            advertise_at,
+            advertised_at,
+            ..
+        } = &mut self.state
+        {
             *advertise_at = Some(now + then);
+            *advertised_at = Some(now);
         }
     }
 
@@ -272,6 +281,7 @@ impl Router {
         self.state = State::Active {
             since: now,
             advertise_at: None,
+            advertised_at: None,
             offered_until: None,
         };
         let mut advertisement = Vec::new();

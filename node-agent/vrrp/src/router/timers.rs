@@ -51,20 +51,17 @@ impl Router {
         }
     }
 
-    /// Whether so many advertisements are overdue that a Backup may have taken over.
+    /// Whether its last advertisement is so old that a Backup has taken over.
     pub(super) fn is_stalled(&self, now: Monotonic) -> bool {
         let State::Active {
-            advertise_at: Some(at),
+            advertise_at: Some(_),
+            advertised_at: Some(at),
             ..
         } = self.state
         else {
             return false;
         };
-        let rest = self
-            .config
-            .resume_within()
-            .saturating_sub(self.own_interval());
-        now >= at + rest
+        now >= at + self.config.stalled_after()
     }
 
     /// The advertisement that was due `at`. The rhythm is kept unless this router is late by a

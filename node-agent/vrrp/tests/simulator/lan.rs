@@ -369,8 +369,8 @@ impl Lan {
             let silence = now.saturating_since(last);
             let is_bound = port.is_active() && !port.stopping;
             assert!(
-                !is_bound || silence < port.config.resume_within(),
-                "{from:?} speaks as Active after {silence:?}, when another may be"
+                !is_bound || silence < port.config.stalled_after(),
+                "{from:?} speaks as Active after {silence:?}, when its equals are"
             );
         }
         if port.mute || port.unplugged {

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Two intervals after the advertisement that was due: three after the last one.
-const STALL: Duration = Duration::from_secs(2);
+/// The down interval of an equal after the last advertisement, whose successor was due a second later.
+const STALL: Duration = Duration::from_nanos(2_609_375_000);
 
 /// An Active Router whose advertisement was due `late` ago.
 fn late_by(late: Duration) -> Bench {
@@ -17,6 +17,18 @@ fn it_goes_on_as_long_as_nobody_can_have_taken_over() {
     let mut bench = late_by(STALL.saturating_sub(NANOSECOND));
     assert_eq!(priorities_sent(&bench.does(Input::Tick)), [100]);
     assert_eq!(bench.router.role(), Role::Active);
+}
+
+/// The rhythm is kept, but who listens counts from what was sent.
+#[test]
+fn an_advertisement_that_was_late_itself_counts_from_when_it_was_sent() {
+    let mut bench = late_by(Duration::from_millis(900));
+    assert_eq!(priorities_sent(&bench.does(Input::Tick)), [100]);
+    assert_eq!(bench.deadline_in(), Duration::from_millis(100));
+    let outputs = bench.after(Duration::from_millis(3_500));
+    assert_eq!(priorities_sent(&outputs), [100]);
+    let outputs = bench.after(DOWN);
+    assert_eq!(reason(&outputs), Some(RoleReason::Stalled));
 }
 
 #[test]
@@ -44,7 +56,7 @@ fn what_it_hears_first_finds_it_a_backup() {
 fn a_stop_is_over_then() {
     let mut bench = Bench::active(config());
     bench.does(Input::Stop);
-    let outputs = bench.after(Duration::from_secs(3));
+    let outputs = bench.after(DOWN);
     assert_eq!(kinds(&outputs), ["remove", "role", "stopped"]);
 }
 
