@@ -27,6 +27,7 @@ mod brake;
 mod carried;
 mod clock;
 pub mod device;
+mod filter;
 mod groups;
 pub mod journal;
 mod member;

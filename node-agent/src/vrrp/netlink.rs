@@ -1,7 +1,6 @@
 //! The rtnetlink socket of the VRRP thread: VIPs in one batch, notices of links and addresses.
 //!
-//! Requests and notices share one socket, so that the kernel does not report our own IPv4 changes
-//! back to us (`rtnl_notify` leaves out the port that asked).
+//! Requests and notices share one socket. The kernel reports our own changes back to us, too.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,9 +15,11 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 
 use super::addresses::{Change, KernelAddress, append};
 use super::device::{DeviceChange, KernelDevice};
+use super::filter;
 use super::routes::{ROUTE_PROTOCOL, Route, RouteChange};
 
 /// `RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR` (`linux/rtnetlink.h`).
@@ -48,8 +49,6 @@ pub(super) enum Notice {
     Link(Link),
     /// An interface is gone.
     LinkGone(u32),
-    /// An address appeared or changed.
-    Address(KernelAddress),
     /// An address is gone.
     AddressGone(KernelAddress),
     /// Notices were lost (`ENOBUFS`): look at everything anew.
@@ -100,6 +99,7 @@ impl Netlink {
         let mut own = SocketAddr::new(0, 0);
         socket.get_address(&mut own)?;
         socket.set_non_blocking(true)?;
+        SockRef::from(&socket).attach_filter(&filter::without_new_addresses())?;
         socket.set_cap_ack(true)?;
         // Has the kernel choose routes by their protocol (Linux 4.20); before that we do.
         let _ = socket.set_netlink_get_strict_chk(true);
@@ -362,9 +362,6 @@ fn notice(message: &RouteNetlinkMessage) -> Option<Notice> {
     match message {
         RouteNetlinkMessage::NewLink(message) => Some(Notice::Link(link(message))),
         RouteNetlinkMessage::DelLink(message) => Some(Notice::LinkGone(message.header.index)),
-        RouteNetlinkMessage::NewAddress(message) => {
-            KernelAddress::from_message(message).map(Notice::Address)
-        }
         RouteNetlinkMessage::DelAddress(message) => {
             KernelAddress::from_message(message).map(Notice::AddressGone)
         }

@@ -14,9 +14,8 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
+use super::filter;
 use super::plan::Family;
-
-mod filter;
 
 /// Precedence "internetwork control", so that adverts survive a congested link.
 const CLASS_SELECTOR_6: u32 = 0xc0;
@@ -89,7 +88,7 @@ impl AdvertisementSocket {
 
     /// Hears one virtual router from now on.
     pub(super) fn hear(&self, virtual_router_id: u8) -> io::Result<()> {
-        let filter = filter::of(self.family, virtual_router_id);
+        let filter = filter::advertisements(self.family, virtual_router_id);
         self.socket.attach_filter(&filter)
     }
 

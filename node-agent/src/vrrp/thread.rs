@@ -200,7 +200,6 @@ impl VrrpThread {
                     self.device(index, None);
                 }
                 Notice::AddressGone(address) => self.address_gone(address.vip),
-                Notice::Address(_) => {}
                 Notice::Lost => self.look_anew()?,
             }
         }

@@ -1,13 +1,12 @@
-//! A filter in the kernel (socket(7), `SO_ATTACH_FILTER`): every raw socket on an interface is given the advertisements of
-//! all virtual routers there, which for 255 of them is 65,025 packets in each interval.
+//! Filters in the kernel (socket(7), `SO_ATTACH_FILTER`): what is of no use here wakes nobody.
 
 use nix::libc::{
-    BPF_ALU, BPF_B, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_LEN, BPF_MSH,
-    BPF_RET, BPF_SUB, BPF_W, BPF_X,
+    BPF_ABS, BPF_ALU, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD,
+    BPF_LDX, BPF_LEN, BPF_MSH, BPF_RET, BPF_SUB, BPF_W, BPF_X, NLM_F_MULTI, RTM_NEWADDR,
 };
 use socket2::SockFilter;
 
-use super::super::plan::Family;
+use super::plan::Family;
 
 /// Offset of the virtual router id in the message (RFC 9568 section 5.1).
 const ID_AT: u32 = 1;
@@ -15,7 +14,9 @@ const ID_AT: u32 = 1;
 const ALL: u32 = u32::MAX;
 
 /// Lets the messages of one virtual router through, and those that are too short to name one: they are counted.
-pub(super) fn of(family: Family, virtual_router_id: u8) -> Vec<SockFilter> {
+/// Every raw socket on an interface is given those of all virtual routers there, which for 255 of them is 65,025
+/// packets in each interval.
+pub(super) fn advertisements(family: Family, virtual_router_id: u8) -> Vec<SockFilter> {
     let begin = match family {
         // The packet begins with its IP header: X is the length of that, A the length of what follows.
         Family::Ipv4 => vec![
@@ -34,6 +35,22 @@ pub(super) fn of(family: Family, virtual_router_id: u8) -> Vec<SockFilter> {
         step(BPF_RET | BPF_K, 0),
     ];
     begin.into_iter().chain(rest).collect()
+}
+
+/// Lets everything of rtnetlink through but the news of an address that was added or changed: each renewal of a VIP's
+/// lifetime is one. Those that a dump lists pass.
+pub(super) fn without_new_addresses() -> Vec<SockFilter> {
+    // Offsets in `struct nlmsghdr`, whose fields have the byte order of the host; a load takes that of the network.
+    let (type_at, flags_at) = (4, 6);
+    let of_dump = u16::try_from(NLM_F_MULTI).unwrap_or_default();
+    vec![
+        step(BPF_LD | BPF_H | BPF_ABS, type_at),
+        jump(BPF_JEQ, RTM_NEWADDR.to_be().into(), 0, 3),
+        step(BPF_LD | BPF_H | BPF_ABS, flags_at),
+        jump(BPF_JSET, of_dump.to_be().into(), 1, 0),
+        step(BPF_RET | BPF_K, 0),
+        step(BPF_RET | BPF_K, ALL),
+    ]
 }
 
 fn step(code: u32, operand: u32) -> SockFilter {
