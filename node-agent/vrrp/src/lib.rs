@@ -31,8 +31,8 @@
 //! - *Authentication by HMAC-SHA256* in a trailer that keepalived 2.4 understands ([`hmac`]).
 //! - *Tracking*: what else is wrong or right with the router's machine raises or lowers its priority,
 //!   or keeps it from being Active at all ([`Input::Priority`]).
-//! - *Stalls*: an Active Router that was itself stopped for so long that a Backup may have taken over
-//!   steps back before it says a word.
+//! - *Stalls*: an Active Router that was itself stopped for so long that a Backup of the same priority
+//!   has taken over steps back before it says a word ([`CheckedConfig::stalled_after`]).
 //! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.

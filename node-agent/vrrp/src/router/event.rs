@@ -206,7 +206,7 @@ pub enum RoleReason {
     GroupTookOver,
     /// Another router of its sync group cannot be Active, and nobody else took this one's role.
     GroupReleased,
-    /// It was itself stopped for so long that a Backup may have taken over.
+    /// It was itself stopped for so long that a Backup of the same priority has taken over.
     Stalled,
     /// Something that is tracked failed.
     Faulted,
