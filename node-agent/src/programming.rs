@@ -161,7 +161,10 @@ impl Programming {
         for (error, command) in failed {
             match kernel.verdict(error) {
                 Verdict::Stale => aftermath.is_stale = true,
-                Verdict::Failed => aftermath.errors.push(error.to_string()),
+                Verdict::Failed => {
+                    aftermath.is_stale = true;
+                    aftermath.errors.push(error.to_string());
+                }
                 Verdict::Refused(refused) => {
                     let is_service =
                         matches!(command, Command::AddService(_) | Command::SetService(_));

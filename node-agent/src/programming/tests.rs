@@ -436,6 +436,7 @@ fn an_error_that_may_pass_is_tried_again() {
         .collect();
     let aftermath = agent.programming.finish(&work, &results, &kernel_name());
     assert_eq!(aftermath.errors.len(), 3);
+    assert!(aftermath.is_stale, "it is looked at again");
     assert_eq!(agent.programming.refused().count(), 0);
     assert!(agent.compare(&kernel, &key).is_some());
     let stale = fake_kernel::refusal(&work.commands[0], Refusal::Exists);
