@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use clap::Parser;
-use lvs_crds::v1alpha1::revision;
 use lvs_ipvs::{Destination, ObservedDestination, Service, Stats, TableEntry};
-use lvs_node_agent::bundle::PlanBundle;
+use lvs_node_agent::bundle::{PlanBundle, slices_digest};
 use lvs_node_agent::ownership::Ownership;
 use lvs_node_agent::plan::drain::Drains;
 use lvs_node_agent::plan::ipvs::{self, Conditions, PlannedService};
@@ -167,11 +166,8 @@ fn bundle(args: &Args) -> PlanBundle {
 
 /// The plan speaks of the slices that are there.
 fn acknowledge(bundle: &mut PlanBundle) {
-    let digests = bundle.slices.iter();
-    let digests = digests.map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
-    let digest = revision::slices_digest(digests);
     let director = bundle.plan.director.as_mut().expect("a director");
-    director.slices_digest = digest;
+    director.slices_digest = slices_digest(&bundle.slices);
 }
 
 fn pool_name(number: u32) -> String {

@@ -6,6 +6,13 @@ use std::sync::Arc;
 use lvs_crds::v1alpha1::{NodePlanSpec, PlanSliceSpec, ServicePlan, revision};
 use serde::{Deserialize, Serialize};
 
+/// What a plan says of the slices, by object name, that belong to it.
+#[must_use]
+pub fn slices_digest(slices: &BTreeMap<String, Arc<PlanSliceSpec>>) -> String {
+    let digests = slices.iter();
+    revision::slices_digest(digests.map(|(name, slice)| (name.as_str(), slice.digest.as_str())))
+}
+
 /// Everything that one node is told to be. It is handed on, and kept on disk, as a whole. Slices
 /// that have not changed are shared between one bundle and the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,14 +32,10 @@ impl PlanBundle {
     /// none.
     #[must_use]
     pub fn has_its_slices(&self) -> bool {
-        let digests = self
-            .slices
-            .iter()
-            .map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
         self.plan
             .director
             .as_ref()
-            .is_none_or(|director| director.slices_digest == revision::slices_digest(digests))
+            .is_none_or(|director| director.slices_digest == slices_digest(&self.slices))
     }
 
     /// The virtual services that this node balances: none unless it is a director.

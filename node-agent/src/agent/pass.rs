@@ -101,16 +101,14 @@ impl Agent {
         findings: &mut Findings,
     ) -> Result<bool, ObserveError> {
         if self.settled.is_some() {
-            self.resolve(bundle)?;
-            self.take_health();
+            self.take_in(bundle)?;
             self.program_weights(findings).await?;
         }
         let mut observed = self.observe(bundle).await?;
         if self.has_ipvs && self.kernel.ipvs.is_different() {
             self.todo = Todo::Everything;
         }
-        self.resolve(bundle)?;
-        self.take_health();
+        self.take_in(bundle)?;
         self.claim_services(bundle);
         let plan = plan::plan(bundle, &self.services, &observed.facts);
         observed.sysctls = self.kernel.observe_sysctls(&plan, &self.ownership)?;

@@ -13,11 +13,17 @@ use crate::plan::services::{ResolvedService, Services};
 use crate::statistics::Names;
 
 impl Agent {
+    /// Takes in a new plan and new results of checks.
+    pub(super) fn take_in(&mut self, bundle: &Arc<PlanBundle>) -> Result<(), lvs_ipvs::Error> {
+        self.resolve(bundle)?;
+        self.take_health();
+        Ok(())
+    }
+
     /// Resolves a new plan's services, tells the checks about them, and notes which services of the
     /// kernel are to be looked at for it.
-    pub(super) fn resolve(&mut self, bundle: &Arc<PlanBundle>) -> Result<(), lvs_ipvs::Error> {
-        let is_known = |known: &Arc<PlanBundle>| Arc::ptr_eq(known, bundle);
-        if self.resolved.as_ref().is_some_and(is_known) {
+    fn resolve(&mut self, bundle: &Arc<PlanBundle>) -> Result<(), lvs_ipvs::Error> {
+        if is_taken_in(self.resolved.as_ref(), bundle) {
             return Ok(());
         }
         let services = Services::resolve(bundle, &self.services);
@@ -44,8 +50,7 @@ impl Agent {
 
     /// Takes in whose the services of a new plan are.
     pub(super) fn claim_services(&mut self, bundle: &Arc<PlanBundle>) {
-        let is_claimed = |claimed: &Arc<PlanBundle>| Arc::ptr_eq(claimed, bundle);
-        if self.claimed.as_ref().is_some_and(is_claimed) {
+        if is_taken_in(self.claimed.as_ref(), bundle) {
             return;
         }
         self.claimed = Some(Arc::clone(bundle));
@@ -116,7 +121,7 @@ impl Agent {
 
     /// Takes in new results of checks, and notes which services of the kernel are to be looked at
     /// for them.
-    pub(super) fn take_health(&mut self) {
+    fn take_health(&mut self) {
         if !std::mem::take(&mut self.has_new_health) {
             return;
         }
@@ -135,4 +140,9 @@ impl Agent {
         self.weights.extend(&keys);
         self.todo.add(keys);
     }
+}
+
+/// Whether this very plan was the last one.
+fn is_taken_in(last: Option<&Arc<PlanBundle>>, bundle: &Arc<PlanBundle>) -> bool {
+    last.is_some_and(|last| Arc::ptr_eq(last, bundle))
 }

@@ -1,9 +1,9 @@
-use lvs_crds::v1alpha1::revision;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bundle::slices_digest;
 use crate::fixture::{director, pool, web, web_director};
 
 fn resolve(bundle: &PlanBundle) -> Services {
@@ -228,11 +228,8 @@ fn in_slices(services: &[Value], pools: &[Value]) -> PlanBundle {
             json!({"digest": "", "services": services, "pools": []}),
         );
     }
-    let digests = bundle.slices.iter();
-    let digests = digests.map(|(name, slice)| (name.as_str(), slice.digest.as_str()));
-    let digest = revision::slices_digest(digests);
     let role = bundle.plan.director.as_mut().expect("a director");
-    role.slices_digest = digest;
+    role.slices_digest = slices_digest(&bundle.slices);
     bundle
 }
 

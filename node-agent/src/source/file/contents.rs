@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use lvs_crds::v1alpha1::plan_slice::PAIR_LABEL;
-use lvs_crds::v1alpha1::revision::{node_revision, slice_digest, slices_digest};
+use lvs_crds::v1alpha1::revision::{node_revision, slice_digest};
 use lvs_crds::v1alpha1::{PlanSliceSpec, PoolPlan, ServicePlan};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::FileError;
-use crate::bundle::PlanBundle;
+use crate::bundle::{PlanBundle, slices_digest};
 use crate::source::decode::{self, Refusal};
 
 /// Reads one version of a plan file after the other. A document that stands in both is not read again, so that a
@@ -293,11 +293,7 @@ fn bundle<'a>(
             );
         }
         if without_digest {
-            director.slices_digest = slices_digest(
-                slices
-                    .iter()
-                    .map(|(name, slice)| (name.as_str(), slice.digest.as_str())),
-            );
+            director.slices_digest = slices_digest(&slices);
         }
     }
     if without_revision {

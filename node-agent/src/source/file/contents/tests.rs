@@ -1,3 +1,5 @@
+use lvs_crds::v1alpha1::revision;
+
 use super::*;
 
 /// Reads a file for the first time.
@@ -41,7 +43,7 @@ fn what_only_machines_write_is_filled_in() {
     let slice = &bundle.slices["edge-0"];
     assert_eq!(slice.digest, slice_digest(slice).expect("a digest"));
     let director = bundle.plan.director.as_ref().expect("a director");
-    let expected = slices_digest([("edge-0", slice.digest.as_str())]);
+    let expected = revision::slices_digest([("edge-0", slice.digest.as_str())]);
     assert_eq!(director.slices_digest, expected);
     assert_eq!(
         bundle.plan.revision,
