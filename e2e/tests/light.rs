@@ -18,6 +18,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lvs_e2e::cluster::repository;
 use lvs_lab::light::Light;
 
+#[path = "light/conflict.rs"]
+mod conflict;
 #[path = "light/interop.rs"]
 mod interop;
 #[path = "light/stand_alone.rs"]

@@ -34,6 +34,7 @@ pub(crate) fn active_router(instance: &str) -> RouterReport {
         refused_routes: Vec::new(),
         send_error: None,
         split_brain: None,
+        conflicts: Vec::new(),
         lost_peer: None,
         failed_tracks: Vec::new(),
         fault: None,

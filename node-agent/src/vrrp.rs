@@ -25,6 +25,7 @@ pub mod addresses;
 mod announce;
 mod brake;
 mod carried;
+mod claims;
 mod clock;
 pub mod device;
 mod filter;
@@ -47,7 +48,9 @@ mod watchdog;
 
 pub use metrics::VrrpMetrics;
 pub use plan::{Family, RouterPlan, VrrpPlan, WatchdogPlan};
-pub use report::{LostPeer, RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport};
+pub use report::{
+    AddressConflict, LostPeer, RouterReport, SplitBrain, VrrpEvent, VrrpEventKind, VrrpReport,
+};
 
 use recorder::Recording;
 use thread::{Command, Links, VrrpThread};

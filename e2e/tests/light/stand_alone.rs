@@ -12,7 +12,7 @@ use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::{self, weight};
 use lvs_e2e::promises::{CARRIED_OUT, TAKEN_OVER};
 
-use crate::{tunnels, virtual_mac};
+use crate::{conflict, tunnels, virtual_mac};
 
 /// `NAME=ADDRESS/PREFIX` of every host.
 pub(crate) const HOSTS: [&str; 5] = [
@@ -32,13 +32,17 @@ const SERVICE: &str = "TCP 192.168.1.222:80";
 type Step = fn(&mut Rack) -> Result<()>;
 
 /// Each in a kernel of its own.
-pub(crate) const STEPS: [(&str, Step); 6] = [
+pub(crate) const STEPS: [(&str, Step); 7] = [
     ("serves_and_follows_its_plan", follows_its_plan),
     ("repairs_what_others_change", repairs),
     ("fails_over_when_an_agent_is_killed", fails_over),
     ("releases_all_of_it_and_nothing_else", releases),
     ("reaches_real_servers_through_tunnels", tunnels::reach),
     ("has_one_mac_address_on_either_director", virtual_mac::stay),
+    (
+        "tells_of_another_host_that_has_its_vip",
+        conflict::is_told_of,
+    ),
 ];
 
 /// Brings the load balancer up and runs one step.
@@ -465,7 +469,7 @@ fn table(host: &str) -> Result<ipvs::Table> {
     ipvs::parse(&run_on(host, &["ipvsadm", "-Ln"])?)
 }
 
-fn on(host: &str, command: &[&str]) -> Command {
+pub(crate) fn on(host: &str, command: &[&str]) -> Command {
     let mut process = Command::new("ip");
     process.args(["netns", "exec", host]).args(command);
     process

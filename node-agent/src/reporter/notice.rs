@@ -61,6 +61,12 @@ impl Notice {
             VrrpEventKind::VipRestored(address, _) => (true, "DriftRepaired", Some(*address)),
             VrrpEventKind::VipFoughtOver(address) => (true, "RemovedAgain", Some(*address)),
             VrrpEventKind::VipForeign(address) => (true, "ForeignAddress", Some(*address)),
+            VrrpEventKind::ConflictFound(conflict) => {
+                (true, "AddressConflict", Some(conflict.address))
+            }
+            VrrpEventKind::ConflictOver { conflict, .. } => {
+                (false, "AddressConflictOver", Some(conflict.address))
+            }
             VrrpEventKind::SplitBrain { .. } => (true, "SplitBrain", None),
             VrrpEventKind::SplitHealed { .. } => (false, "SplitHealed", None),
             VrrpEventKind::PeerDiffers { differences, .. }

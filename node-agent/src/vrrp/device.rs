@@ -67,12 +67,12 @@ impl VirtualDevice {
             hardware: virtual_mac(any, virtual_router_id),
         })
     }
+}
 
-    /// The virtual MAC address as `ip link` writes it.
-    #[must_use]
-    pub fn hardware_text(&self) -> String {
-        self.hardware.map(|byte| format!("{byte:02x}")).join(":")
-    }
+/// A MAC address as `ip link` writes it.
+#[must_use]
+pub fn hardware_text(address: HardwareAddress) -> String {
+    address.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 /// A network interface, as far as it matters here.

@@ -1,5 +1,7 @@
 //! Filters in the kernel (socket(7), `SO_ATTACH_FILTER`): what is of no use here wakes nobody.
 
+use std::net::Ipv4Addr;
+
 use nix::libc::{
     BPF_ABS, BPF_ALU, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD,
     BPF_LDX, BPF_LEN, BPF_MSH, BPF_RET, BPF_SUB, BPF_W, BPF_X, NLM_F_MULTI, RTM_NEWADDR,
@@ -10,6 +12,10 @@ use super::plan::Family;
 
 /// Offset of the virtual router id in the message (RFC 9568 section 5.1).
 const ID_AT: u32 = 1;
+/// Offset of the sender's protocol address in an ARP packet for Ethernet and IPv4 (RFC 826).
+const ARP_SENDER_AT: u32 = 14;
+/// Most addresses of a filter for ARP: a socket has some kilobytes for it (socket(7), `optmem_max`).
+const MOST_ADDRESSES: usize = 256;
 /// Accepts the whole packet.
 const ALL: u32 = u32::MAX;
 
@@ -35,6 +41,23 @@ pub(super) fn advertisements(family: Family, virtual_router_id: u8) -> Vec<SockF
         step(BPF_RET | BPF_K, 0),
     ];
     begin.into_iter().chain(rest).collect()
+}
+
+/// Lets ARP packets through whose sender says that it has one of these addresses (RFC 826). With more than fit into a
+/// filter, all.
+pub(super) fn claims(addresses: &[Ipv4Addr]) -> Vec<SockFilter> {
+    if addresses.len() > MOST_ADDRESSES {
+        return vec![step(BPF_RET | BPF_K, ALL)];
+    }
+    let load = step(BPF_LD | BPF_W | BPF_ABS, ARP_SENDER_AT);
+    let compare = addresses.iter().flat_map(|address| {
+        [
+            jump(BPF_JEQ, (*address).into(), 0, 1),
+            step(BPF_RET | BPF_K, ALL),
+        ]
+    });
+    let rest = step(BPF_RET | BPF_K, 0);
+    std::iter::once(load).chain(compare).chain([rest]).collect()
 }
 
 /// Lets everything of rtnetlink through but the news of an address that was added or changed: each renewal of a VIP's

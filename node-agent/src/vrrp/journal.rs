@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
+use super::device::hardware_text;
 use super::report::{VrrpEvent, VrrpEventKind};
 use crate::bundle::PlanBundle;
 use crate::metrics::{KindLabel, Metrics};
@@ -90,7 +91,7 @@ fn command(event: &VrrpEvent) -> Option<(&'static str, String)> {
             format!(
                 "ip link add link {interface} name {} address {} type macvlan mode vepa",
                 device.name,
-                device.hardware_text()
+                hardware_text(device.hardware)
             ),
         )),
         VrrpEventKind::DeviceRemoved(device) => {
@@ -110,7 +111,8 @@ fn log(event: &VrrpEvent) {
     match kind {
         VrrpEventKind::RoleChanged { .. }
         | VrrpEventKind::PeerDiffers { .. }
-        | VrrpEventKind::SplitHealed { .. } => {
+        | VrrpEventKind::SplitHealed { .. }
+        | VrrpEventKind::ConflictOver { .. } => {
             tracing::info!(target: "vrrp", instance, family, interface, "{kind}");
         }
         _ => tracing::warn!(target: "vrrp", instance, family, interface, "{kind}"),

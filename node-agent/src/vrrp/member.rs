@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use lvs_vrrp::conflict::ConflictWatch;
 use lvs_vrrp::group::Standing;
 use lvs_vrrp::ip::IpHeader;
 use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interval};
@@ -21,6 +22,7 @@ use super::vips::Vips;
 use crate::track::Verdict;
 use device::Device;
 
+mod conflicts;
 mod device;
 mod link;
 mod outputs;
@@ -57,6 +59,7 @@ pub(super) struct Member {
     /// What tracked things do to it.
     tracked: Verdict,
     split_brain: Option<SplitBrain>,
+    conflicts: ConflictWatch,
     /// Whose silence made it Active.
     lost_peer: Option<LostPeer>,
     /// Who sent a packet last that was of no use, and when.
@@ -115,6 +118,7 @@ impl Member {
             router,
             tracked: Verdict::default(),
             split_brain: None,
+            conflicts: ConflictWatch::default(),
             lost_peer: None,
             unusable: None,
             wire: Wire::new(plan.config.clone()),
@@ -197,6 +201,7 @@ impl Member {
         self.wire.reconfigure(self.plan.config.clone());
         let config = Box::new(self.plan.config.clone());
         self.input(Input::Reconfigure(config), now, shell);
+        self.keep_conflicts(shell);
         if prefixes && self.router.role() == Role::Active {
             let all = self.plan.config.virtual_addresses.clone();
             self.perform(Output::AddVips(all), shell);
@@ -279,6 +284,7 @@ impl Member {
             self.router.next_deadline(),
             self.refresh.overdue_at(self.lifetime_seconds()),
             self.vips.next_deadline(),
+            self.conflicts.next_deadline(),
             self.retry_at,
         ];
         own.into_iter().flatten().min()
@@ -342,6 +348,7 @@ impl Member {
         if self.vips.next_deadline().is_some_and(|at| at <= now) {
             self.restore_due(now, shell);
         }
+        self.watch_conflicts(now, shell);
         let overdue_at = self.refresh.overdue_at(self.lifetime_seconds());
         if overdue_at.is_some_and(|at| at <= now) {
             self.refresh.want(now);

@@ -72,6 +72,8 @@ pub struct VrrpMetrics {
     pub events_lost: Counter,
     /// Routers that are Active beside another one.
     pub split_brain: Gauge,
+    /// VIPs that another host claims by ARP.
+    pub address_conflicts: Gauge,
     /// Recordings that were not written because the disk was too slow.
     pub recordings_lost: Counter,
     /// Priority on `SCHED_FIFO`; 0 on the ordinary scheduler.
@@ -154,11 +156,16 @@ impl Collector for VrrpMetrics {
                 .encode_descriptor(name, help, None, MetricType::Counter)?
                 .encode_counter::<NoLabelSet, _, u64>(&counter.get(), None)?;
         }
-        let gauges: [(&str, &str, &Gauge); 4] = [
+        let gauges: [(&str, &str, &Gauge); 5] = [
             (
                 "lvs_agent_vrrp_split_brain",
                 "Routers that are Active beside another one",
                 &self.split_brain,
+            ),
+            (
+                "lvs_agent_vrrp_address_conflicts",
+                "VIPs that another host claims by ARP",
+                &self.address_conflicts,
             ),
             (
                 "lvs_agent_vrrp_realtime_priority",

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use lvs_crds::v1alpha1::RouterState;
+use lvs_vrrp::announcement::HardwareAddress;
 use lvs_vrrp::{Differences, Monotonic, RoleReason};
 
 use super::brake::LONGEST_PAUSE;
-use super::device::VirtualDevice;
+use super::device::{VirtualDevice, hardware_text};
 use super::plan::Family;
 use super::routes::Route;
 
@@ -35,6 +36,8 @@ pub struct RouterReport {
     pub send_error: Option<String>,
     /// Another router that is Active beside this one.
     pub split_brain: Option<SplitBrain>,
+    /// VIPs that another host claims by ARP.
+    pub conflicts: Vec<AddressConflict>,
     /// The peer whose silence made this router Active, as long as it is.
     pub lost_peer: Option<LostPeer>,
     /// Tracked things that have failed.
@@ -57,6 +60,14 @@ impl RouterReport {
                 split.peer
             ));
         }
+        problems.extend(self.conflicts.iter().map(|conflict| {
+            format!(
+                "the host with MAC address {} says by ARP that it has {}, too: take the VIP from it, or, if it is \
+                 a real server, see to its ARP suppression",
+                hardware_text(conflict.hardware),
+                conflict.address
+            )
+        }));
         // Those without which it cannot run are its fault.
         if self.fault.is_none() && !self.failed_tracks.is_empty() {
             problems.push(format!(
@@ -101,6 +112,15 @@ pub struct SplitBrain {
     pub peer: IpAddr,
     /// When it was first heard.
     pub since: SystemTime,
+}
+
+/// A VIP that another host claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressConflict {
+    /// The VIP.
+    pub address: IpAddr,
+    /// MAC address of the other host.
+    pub hardware: HardwareAddress,
 }
 
 /// An Active Router that fell silent without giving up its role.
@@ -213,6 +233,15 @@ pub enum VrrpEventKind {
         /// For how long there were two.
         lasted: Duration,
     },
+    /// Another host claims a VIP.
+    ConflictFound(AddressConflict),
+    /// It does so no longer.
+    ConflictOver {
+        /// Who did.
+        conflict: AddressConflict,
+        /// For how long.
+        lasted: Duration,
+    },
     /// Another router's settings differ, or agree again.
     PeerDiffers {
         /// Its address.
@@ -276,6 +305,19 @@ impl fmt::Display for VrrpEventKind {
                 "the split from {peer} is over after {:.1} s",
                 lasted.as_secs_f64()
             ),
+            Self::ConflictFound(conflict) => write!(
+                formatter,
+                "the host with MAC address {} says by ARP that it has VIP {}, too; announced against it",
+                hardware_text(conflict.hardware),
+                conflict.address
+            ),
+            Self::ConflictOver { conflict, lasted } => write!(
+                formatter,
+                "the host with MAC address {} claims VIP {} no longer, after {:.1} s",
+                hardware_text(conflict.hardware),
+                conflict.address,
+                lasted.as_secs_f64()
+            ),
             Self::PeerDiffers {
                 source,
                 differences,
@@ -334,12 +376,18 @@ mod tests {
         report.routers[0].fought_vips = vec![[192, 0, 2, 10].into(), [192, 0, 2, 11].into()];
         report.routers[0].send_error = Some("cannot send an advertisement: denied".into());
         report.routers[1].foreign_vips = vec!["2001:db8::10".parse().expect("an address")];
+        report.routers[1].conflicts = vec![AddressConflict {
+            address: [192, 0, 2, 12].into(),
+            hardware: [2, 0, 0, 0, 0, 0x0a],
+        }];
         assert_eq!(
             report.instance_problem("a").as_deref(),
             Some(
                 "cannot send an advertisement: denied; another program keeps removing 192.0.2.10, \
                  192.0.2.11 from interface eth0; added again at most every 8 s: find that program, or \
-                 tell it to leave these addresses alone; another program put 2001:db8::10 on interface \
+                 tell it to leave these addresses alone; the host with MAC address 02:00:00:00:00:0a says by ARP \
+                 that it has 192.0.2.12, too: take the VIP from it, or, if it is a real server, see to its ARP \
+                 suppression; another program put 2001:db8::10 on interface \
                  eth0, where they stay when this router is not Active: remove them"
             )
         );

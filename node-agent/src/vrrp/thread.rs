@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::addresses::Vip;
 use super::announce::PacketSocket;
+use super::claims::ClaimSocket;
 use super::clock::clock;
 use super::groups::Groups;
 use super::member::Member;
@@ -64,6 +65,7 @@ pub(super) struct VrrpThread {
     links: Links,
     netlink: Netlink,
     packets: PacketSocket,
+    claims: ClaimSocket,
     /// Interfaces by index, and whether they run.
     interfaces: BTreeMap<u32, bool>,
     plan: VrrpPlan,
@@ -88,6 +90,7 @@ impl VrrpThread {
             links,
             netlink,
             packets: PacketSocket::open()?,
+            claims: ClaimSocket::open()?,
             interfaces: interfaces
                 .into_iter()
                 .map(|link| (link.index, link.running))
@@ -113,6 +116,7 @@ impl VrrpThread {
             self.serve_timers(now);
             self.take_commands()?;
             self.take_notices()?;
+            self.take_claims(now)?;
             self.settle_groups();
             self.reap()?;
             self.refresh_vips();
@@ -202,6 +206,17 @@ impl VrrpThread {
                 Notice::AddressGone(address) => self.address_gone(address.vip),
                 Notice::Lost => self.look_anew()?,
             }
+        }
+        Ok(())
+    }
+
+    /// Other hosts that claim VIPs.
+    fn take_claims(&mut self, now: Monotonic) -> io::Result<()> {
+        for _ in 0..PACKETS_PER_TURN {
+            let Some(claim) = self.claims.receive()? else {
+                break;
+            };
+            self.each(|member, shell| member.claimed(&claim, now, shell));
         }
         Ok(())
     }
@@ -347,6 +362,9 @@ impl VrrpThread {
         let split = self.members.iter().filter(|member| member.is_split());
         let split = u64::try_from(split.count()).unwrap_or(u64::MAX);
         self.links.metrics.split_brain.set(split);
+        let conflicts = self.members.iter().flat_map(Member::conflicts);
+        let conflicts = u64::try_from(conflicts.count()).unwrap_or(u64::MAX);
+        self.links.metrics.address_conflicts.set(conflicts);
         let mut routers: Vec<_> = self
             .members
             .iter()
@@ -370,13 +388,18 @@ impl VrrpThread {
             .chain(self.groups.next_deadline(&self.members))
             .chain(self.watchdog.next_deadline())
             .min();
-        let timeout = if self.netlink.has_pending() {
+        let timeout = if self.netlink.has_pending() || self.claims.is_readable() {
             Some(Duration::ZERO)
         } else {
             next.map(|next| next.saturating_since(clock()))
         };
         let sockets = self.members.iter().filter_map(Member::socket);
-        let mut descriptors: Vec<_> = [self.links.wake.as_fd(), self.netlink.as_fd()]
+        let shared = [
+            self.links.wake.as_fd(),
+            self.netlink.as_fd(),
+            self.claims.as_fd(),
+        ];
+        let mut descriptors: Vec<_> = shared
             .into_iter()
             .chain(sockets.map(AsFd::as_fd))
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
@@ -391,6 +414,7 @@ impl VrrpThread {
         let mut ready = ready.into_iter();
         let is_woken = ready.next() == Some(true);
         self.netlink.note_readable(ready.next() == Some(true));
+        self.claims.note_readable(ready.next() == Some(true));
         let with_sockets = |member: &&mut Member| member.socket().is_some();
         for (member, is_ready) in self.members.iter_mut().filter(with_sockets).zip(ready) {
             member.note_packets(is_ready);

@@ -36,13 +36,24 @@ pub fn frame(hardware: HardwareAddress, address: IpAddr) -> Vec<u8> {
 /// The target hardware address means nothing in a request; it is zero as in RFC 5227.
 #[must_use]
 pub fn gratuitous_arp(hardware: HardwareAddress, address: Ipv4Addr) -> Vec<u8> {
+    arp_request(hardware, address, address)
+}
+
+/// A broadcast ARP request for `address` whose sender has no address (RFC 5227 section 1.1), 42 bytes: whoever has
+/// it answers, and nobody learns anything.
+#[must_use]
+pub fn arp_probe(hardware: HardwareAddress, address: Ipv4Addr) -> Vec<u8> {
+    arp_request(hardware, Ipv4Addr::UNSPECIFIED, address)
+}
+
+fn arp_request(hardware: HardwareAddress, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
     let mut frame = ethernet(BROADCAST, hardware, [0x08, 0x06]);
     // Ethernet, IPv4, lengths 6 and 4, operation 1 (request).
     frame.extend([0x00, 0x01, 0x08, 0x00, 6, 4, 0x00, 0x01]);
     frame.extend(hardware);
-    frame.extend(address.octets());
+    frame.extend(sender.octets());
     frame.extend([0; 6]);
-    frame.extend(address.octets());
+    frame.extend(target.octets());
     frame
 }
 

@@ -34,6 +34,7 @@
 //! - *Stalls*: an Active Router that was itself stopped for so long that a Backup of the same priority
 //!   has taken over steps back before it says a word ([`CheckedConfig::stalled_after`]).
 //! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
+//! - *Other hosts* that claim a virtual address by ARP are looked for and told of ([`conflict`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.
 
@@ -41,6 +42,7 @@ pub mod announcement;
 mod authentication;
 mod checksum;
 mod config;
+pub mod conflict;
 mod disguise;
 pub mod group;
 pub mod hmac;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
+use lvs_vrrp::announcement::HardwareAddress;
 use lvs_vrrp::virtual_mac::advertisement_frame;
 use lvs_vrrp::{Input, Monotonic, Output, Role, announcement};
 
@@ -83,6 +84,7 @@ impl Member {
             Output::RoleChanged { from, to, reason } => {
                 self.changed = true;
                 self.lost_peer = None;
+                self.role_changed(to, clock(), shell);
                 shell.metrics.role_changes.increment();
                 told.push(VrrpEventKind::RoleChanged {
                     from: self.state(from),
@@ -179,26 +181,46 @@ impl Member {
     }
 
     pub(super) fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
-        let Some(port) = self.port else {
+        let Some(hardware) = self.announced_hardware() else {
             return;
         };
-        let device = self.plan.virtual_device.as_ref();
-        let hardware = device.map_or_else(|| port.hardware(), |device| device.hardware);
         for address in addresses {
             let frame = announcement::frame(hardware, *address);
-            match shell.packets.send(&port, &frame) {
-                Ok(()) => {
-                    shell.metrics.announcements_sent.increment();
-                    self.changed |= self.sending.announcement.take().is_some();
+            if self.send_frame(&frame, "announce a VIP", shell) {
+                shell.metrics.announcements_sent.increment();
+            }
+        }
+    }
+
+    /// Where the VIPs are announced, while the interface runs.
+    pub(super) fn announced_hardware(&self) -> Option<HardwareAddress> {
+        let device = self.plan.virtual_device.as_ref();
+        let port = self.port?;
+        Some(device.map_or_else(|| port.hardware(), |device| device.hardware))
+    }
+
+    /// Sends an Ethernet frame; says whether it has left.
+    pub(super) fn send_frame(
+        &mut self,
+        frame: &[u8],
+        action: &'static str,
+        shell: &mut Shell<'_>,
+    ) -> bool {
+        let Some(port) = self.port else {
+            return false;
+        };
+        match shell.packets.send(&port, frame) {
+            Ok(()) => {
+                self.changed |= self.sending.announcement.take().is_some();
+                true
+            }
+            Err(error) => {
+                shell.metrics.send_errors.increment();
+                if self.sending.announcement.is_none() {
+                    self.sending_failed(action, &error, shell);
                 }
-                Err(error) => {
-                    let action = "announce a VIP";
-                    shell.metrics.send_errors.increment();
-                    if self.sending.announcement.is_none() {
-                        self.sending_failed(action, &error, shell);
-                    }
-                    self.sending.announcement = Some(format!("cannot {action}: {error}"));
-                }
+                self.sending.announcement = Some(format!("cannot {action}: {error}"));
+                false
             }
         }
     }

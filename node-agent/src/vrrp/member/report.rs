@@ -33,6 +33,7 @@ impl Member {
             refused_routes: self.routes.refused(),
             send_error: self.sending.error(),
             split_brain: self.split_brain,
+            conflicts: self.conflicts().collect(),
             lost_peer: self.lost_peer,
             failed_tracks: self.tracked.failed.clone(),
             fault: self.what_is_at_fault(),

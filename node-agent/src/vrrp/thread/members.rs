@@ -56,7 +56,7 @@ impl VrrpThread {
             })
             .collect();
         if starting.is_empty() {
-            self.regroup();
+            self.regroup()?;
             return self.remove_others_of_ours();
         }
         let present = shell.netlink.addresses()?;
@@ -71,18 +71,20 @@ impl VrrpThread {
             let member = Member::start(router.clone(), start, now, &mut shell);
             members.push(member);
         }
-        self.regroup();
+        self.regroup()?;
         self.remove_leftovers(&present)
     }
 
     /// Members came, went or changed.
-    fn regroup(&mut self) {
+    fn regroup(&mut self) -> io::Result<()> {
         self.groups = Groups::of(&self.members);
         let count = self.members.len();
         for member in &mut self.members {
             member.share_memory(count);
         }
         self.apply_verdicts();
+        self.claims
+            .hear(self.members.iter().flat_map(Member::claimable).collect())
     }
 
     /// Tells every router what tracked things do to it.

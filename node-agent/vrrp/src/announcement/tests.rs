@@ -34,6 +34,19 @@ fn neighbor_advertisement_is_keepalived_s_but_for_the_router_flag() {
 }
 
 #[test]
+fn a_probe_names_no_sender() {
+    let frame = arp_probe(HARDWARE, [192, 0, 2, 10].into());
+    let parsed = SlicedPacket::from_ethernet(&frame).unwrap();
+    let Some(NetSlice::Arp(arp)) = parsed.net else {
+        panic!("no ARP: {parsed:?}");
+    };
+    assert_eq!(arp.operation().0, 1);
+    assert_eq!(arp.sender_hw_addr(), HARDWARE);
+    assert_eq!(arp.sender_protocol_addr(), [0; 4]);
+    assert_eq!(arp.target_protocol_addr(), [192, 0, 2, 10]);
+}
+
+#[test]
 fn gratuitous_arp_parses() {
     let frame = frame(HARDWARE, [192, 0, 2, 10].into());
     let parsed = SlicedPacket::from_ethernet(&frame).unwrap();

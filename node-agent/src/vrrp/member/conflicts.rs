@@ -1,0 +1,107 @@
+//! Other hosts that claim the router's VIPs.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use lvs_vrrp::conflict::{Conflict, Defence};
+use lvs_vrrp::{Monotonic, Role, announcement};
+
+use super::super::claims::Claim;
+use super::super::clock::clock;
+use super::super::report::{AddressConflict, VrrpEventKind};
+use super::super::shell::Shell;
+use super::Member;
+
+impl Member {
+    /// Its VIPs of IPv4, of which claims are heard.
+    pub(in super::super) fn claimable(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let addresses = self.plan.config.virtual_addresses.iter();
+        addresses.filter_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        })
+    }
+
+    /// A host claims an address. Two routers that are Active do so as well, but that is told of as a split.
+    pub(in super::super) fn claimed(
+        &mut self,
+        claim: &Claim,
+        now: Monotonic,
+        shell: &mut Shell<'_>,
+    ) {
+        let index = Some(claim.interface_index);
+        let is_here = index == Some(self.plan.interface_index) || index == self.vip_interface();
+        let is_own = self
+            .port
+            .is_some_and(|port| port.hardware() == claim.hardware)
+            || self.announced_hardware() == Some(claim.hardware);
+        let is_vip = self.plan.config.virtual_addresses.contains(&claim.address);
+        if is_here && is_vip && !is_own && !self.is_split() {
+            let defences = self.conflicts.claimed(claim.address, claim.hardware, now);
+            self.defend(defences, shell);
+        }
+    }
+
+    /// What time does to conflicts.
+    pub(super) fn watch_conflicts(&mut self, now: Monotonic, shell: &mut Shell<'_>) {
+        let defences = self.conflicts.tick(now);
+        self.defend(defences, shell);
+    }
+
+    /// The VIPs have changed.
+    pub(super) fn keep_conflicts(&mut self, shell: &mut Shell<'_>) {
+        let defences = self.conflicts.keep(&self.plan.config.virtual_addresses);
+        self.defend(defences, shell);
+    }
+
+    /// The router's role has changed. Conflicts of IPv6 are not looked for: it has no ARP.
+    pub(super) fn role_changed(&mut self, to: Role, now: Monotonic, shell: &mut Shell<'_>) {
+        if to == Role::Active && self.claimable().next().is_some() {
+            self.conflicts.begin(now);
+        } else {
+            let defences = self.conflicts.end();
+            self.defend(defences, shell);
+        }
+    }
+
+    /// The conflicts that last.
+    pub(in super::super) fn conflicts(&self) -> impl Iterator<Item = AddressConflict> {
+        self.conflicts.conflicts().map(told)
+    }
+
+    fn defend(&mut self, defences: Vec<Defence>, shell: &mut Shell<'_>) {
+        for defence in defences {
+            match defence {
+                Defence::Probe => self.probe(shell),
+                Defence::Announce(address) => self.announce(&[address], shell),
+                Defence::Found(conflict) => {
+                    self.changed = true;
+                    self.tell(VrrpEventKind::ConflictFound(told(conflict)), shell);
+                }
+                Defence::Over(conflict) => {
+                    self.changed = true;
+                    let lasted = clock().saturating_since(conflict.since);
+                    let conflict = told(conflict);
+                    self.tell(VrrpEventKind::ConflictOver { conflict, lasted }, shell);
+                }
+            }
+        }
+    }
+
+    fn probe(&mut self, shell: &mut Shell<'_>) {
+        let Some(hardware) = self.announced_hardware() else {
+            return;
+        };
+        let addresses: Vec<_> = self.claimable().collect();
+        for address in addresses {
+            let frame = announcement::arp_probe(hardware, address);
+            self.send_frame(&frame, "probe a VIP", shell);
+        }
+    }
+}
+
+fn told(conflict: Conflict) -> AddressConflict {
+    AddressConflict {
+        address: conflict.address,
+        hardware: conflict.hardware,
+    }
+}
