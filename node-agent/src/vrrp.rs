@@ -42,6 +42,7 @@ pub mod report;
 pub mod routes;
 mod shell;
 mod socket;
+mod sockets;
 mod thread;
 mod vips;
 mod watchdog;

@@ -1,6 +1,7 @@
 //! One router with its interface: carries out what the state machine says. No decisions.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lvs_vrrp::conflict::ConflictWatch;
@@ -65,7 +66,8 @@ pub(super) struct Member {
     /// Who sent a packet last that was of no use, and when.
     unusable: Option<(IpAddr, Monotonic)>,
     wire: Wire,
-    socket: Option<AdvertisementSocket>,
+    /// While the interface runs.
+    socket: Option<Arc<AdvertisementSocket>>,
     port: Option<Port>,
     device: Device,
     /// Why there is no socket.
@@ -76,8 +78,6 @@ pub(super) struct Member {
     /// When it was last told that routes were added again.
     route_restored_at: Option<Monotonic>,
     refresh: Refresh,
-    /// Packets may wait in the socket.
-    has_packets: bool,
     /// When to try again what has failed.
     retry_at: Option<Monotonic>,
     life: Life,
@@ -132,7 +132,6 @@ impl Member {
             routes: CarriedRoutes::default(),
             route_restored_at: None,
             refresh: Refresh::default(),
-            has_packets: true,
             retry_at: None,
             life: Life::Running,
             changed: true,
@@ -188,16 +187,12 @@ impl Member {
             self.link(false, now, shell);
             self.delete_device(shell);
         }
-        let is_renumbered = plan.config.virtual_router_id != self.plan.config.virtual_router_id;
         let drain = plan.drain != self.plan.drain;
         let hold_preemption = plan.hold_preemption != self.plan.hold_preemption;
         let prefixes = plan.prefix_lengths != self.plan.prefix_lengths;
         self.plan = plan;
         self.changed = true;
         self.refresh.outdate();
-        if is_renumbered && self.socket.is_some() {
-            self.open(shell);
-        }
         self.wire.reconfigure(self.plan.config.clone());
         let config = Box::new(self.plan.config.clone());
         self.input(Input::Reconfigure(config), now, shell);
@@ -260,22 +255,22 @@ impl Member {
         self.plan.interface_index
     }
 
-    /// The socket, while the interface runs.
-    pub(super) fn socket(&self) -> Option<&AdvertisementSocket> {
-        self.socket.as_ref()
+    /// Whether it hears on this socket.
+    pub(super) fn is_on(&self, socket: &Arc<AdvertisementSocket>) -> bool {
+        let own = self.socket.as_ref();
+        own.is_some_and(|own| Arc::ptr_eq(own, socket))
     }
 
-    /// Takes in whether packets wait in the socket.
-    pub(super) fn note_packets(&mut self, has_packets: bool) {
-        self.has_packets = has_packets;
+    /// Whether an advertisement with this number is its virtual router's.
+    pub(super) fn has_id(&self, virtual_router_id: u8) -> bool {
+        self.plan.config.virtual_router_id == virtual_router_id
     }
 
-    /// Whether the socket is to be read. Before a timer is served it always is: packets may have come since, and
-    /// a thread that was late must not take that for a silent peer. The timer of a Backup in a group is served
-    /// by that.
-    pub(super) fn is_to_be_heard(&mut self, now: Monotonic) -> bool {
-        let is_due = self.router.next_deadline().is_none_or(|due| due <= now);
-        std::mem::take(&mut self.has_packets) || is_due
+    /// Whether the socket is to be read even if nothing is known to wait. Before a timer is served it always is:
+    /// packets may have come since, and a thread that was late must not take that for a silent peer. The timer of a
+    /// Backup in a group is served by that.
+    pub(super) fn is_to_be_heard(&self, now: Monotonic) -> bool {
+        self.router.next_deadline().is_none_or(|due| due <= now)
     }
 
     /// When to call [`Member::tick`].
@@ -432,7 +427,7 @@ impl Member {
         }
     }
 
-    /// A packet arrived; every socket gets those of all VRIDs on its interface.
+    /// A packet with its number arrived.
     pub(super) fn received(
         &mut self,
         header: &IpHeader,

@@ -7,11 +7,13 @@ use super::metrics::VrrpMetrics;
 use super::netlink::Netlink;
 use super::recorder::Recording;
 use super::report::VrrpEvent;
+use super::sockets::Sockets;
 
 /// What routers share.
 pub(super) struct Shell<'a> {
     pub(super) netlink: &'a mut Netlink,
     pub(super) packets: &'a PacketSocket,
+    pub(super) sockets: &'a mut Sockets,
     pub(super) metrics: &'a VrrpMetrics,
     pub(super) events: &'a mpsc::Sender<VrrpEvent>,
     pub(super) recordings: &'a mpsc::Sender<Recording>,

@@ -14,7 +14,6 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
-use super::filter;
 use super::plan::Family;
 
 /// Precedence "internetwork control", so that adverts survive a congested link.
@@ -22,6 +21,10 @@ const CLASS_SELECTOR_6: u32 = 0xc0;
 
 /// TTL or Hop Limit of what is sent (RFC 9568 section 5.1.1.3), also to unicast peers.
 const TIME_TO_LIVE: u32 = 255;
+
+/// Room for what 255 routers of an interface hear while the thread is late by some intervals; the kernel counts about a
+/// kilobyte for a packet.
+const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
 
 /// What arrived on a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +44,7 @@ pub(super) struct AdvertisementSocket {
 
 impl AdvertisementSocket {
     /// Opens the socket and joins the group. Needs `CAP_NET_RAW`.
-    pub(super) fn open(
-        interface: &str,
-        index: u32,
-        family: Family,
-        virtual_router_id: u8,
-    ) -> io::Result<Self> {
+    pub(super) fn open(interface: &str, index: u32, family: Family) -> io::Result<Self> {
         let domain = match family {
             Family::Ipv4 => Domain::IPV4,
             Family::Ipv6 => Domain::IPV6,
@@ -58,6 +56,10 @@ impl AdvertisementSocket {
         )?;
         socket.set_nonblocking(true)?;
         socket.bind_device(Some(interface.as_bytes()))?;
+        // Needs CAP_NET_ADMIN; without it the limit of the system has to do.
+        if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).is_err() {
+            socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+        }
         match family {
             Family::Ipv4 => {
                 socket.set_multicast_ttl_v4(TIME_TO_LIVE)?;
@@ -81,35 +83,19 @@ impl AdvertisementSocket {
             family,
             interface_index: index,
         };
-        opened.hear(virtual_router_id)?;
         opened.join()?;
         Ok(opened)
     }
 
-    /// Hears one virtual router from now on.
-    pub(super) fn hear(&self, virtual_router_id: u8) -> io::Result<()> {
-        let filter = filter::advertisements(self.family, virtual_router_id);
-        self.socket.attach_filter(&filter)
-    }
-
-    /// Joins the group anew, which makes the kernel tell the switches again (IGMP, MLD): a switch
-    /// that forgot us while the link was down would not pass adverts on.
-    pub(super) fn join(&self) -> io::Result<()> {
+    fn join(&self) -> io::Result<()> {
         match self.family {
             Family::Ipv4 => {
                 let interface = InterfaceIndexOrAddress::Index(self.interface_index);
-                // Fails when we are no member, as on the first call.
-                let _ = self
-                    .socket
-                    .leave_multicast_v4_n(&MULTICAST_IPV4, &interface);
                 self.socket.join_multicast_v4_n(&MULTICAST_IPV4, &interface)
             }
             Family::Ipv6 => {
-                let _ = self
-                    .socket
-                    .leave_multicast_v6(&MULTICAST_IPV6, self.interface_index);
-                self.socket
-                    .join_multicast_v6(&MULTICAST_IPV6, self.interface_index)
+                let index = self.interface_index;
+                self.socket.join_multicast_v6(&MULTICAST_IPV6, index)
             }
         }
     }

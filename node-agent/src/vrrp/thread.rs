@@ -27,16 +27,12 @@ use super::recorder::Recording;
 use super::refresh::Renewal;
 use super::report::{VrrpEvent, VrrpReport};
 use super::shell::Shell;
-use super::socket::Received;
+use super::sockets::Sockets;
 use super::watchdog::Watchdog;
 use crate::track::Verdict;
 
 mod members;
-
-/// Most packets that are taken from one socket before timers are served again.
-const PACKETS_PER_TURN: usize = 64;
-/// Longest IP packet that an advertisement fits into, with room for options.
-const PACKET_BYTES: usize = 4096;
+mod packets;
 
 /// What the thread is told.
 pub(super) enum Command {
@@ -65,6 +61,7 @@ pub(super) struct VrrpThread {
     links: Links,
     netlink: Netlink,
     packets: PacketSocket,
+    sockets: Sockets,
     claims: ClaimSocket,
     /// Interfaces by index, and whether they run.
     interfaces: BTreeMap<u32, bool>,
@@ -90,6 +87,7 @@ impl VrrpThread {
             links,
             netlink,
             packets: PacketSocket::open()?,
+            sockets: Sockets::default(),
             claims: ClaimSocket::open()?,
             interfaces: interfaces
                 .into_iter()
@@ -157,41 +155,6 @@ impl VrrpThread {
         }
     }
 
-    fn take_packets(&mut self, now: Monotonic) -> io::Result<()> {
-        let Self {
-            links,
-            netlink,
-            packets,
-            members,
-            ..
-        } = self;
-        let mut shell = shell(links, netlink, packets);
-        let mut buffer = [0_u8; PACKET_BYTES];
-        for member in members {
-            if !member.is_to_be_heard(now) {
-                continue;
-            }
-            for _ in 0..PACKETS_PER_TURN {
-                let Some(socket) = member.socket() else {
-                    break;
-                };
-                let (header, payload) = match socket.receive(&mut buffer) {
-                    Ok(None) => break,
-                    Ok(Some(Received::Packet(header, payload))) => (header, payload),
-                    Ok(Some(Received::Unreadable(reason))) => {
-                        shell.metrics.reject(reason);
-                        continue;
-                    }
-                    // The interface went away; its notice follows.
-                    Err(error) if is_interface_error(&error) => break,
-                    Err(error) => return Err(error),
-                };
-                member.received(&header, payload, now, &mut shell);
-            }
-        }
-        Ok(())
-    }
-
     fn take_notices(&mut self) -> io::Result<()> {
         while let Some(notice) = self.netlink.notice()? {
             match notice {
@@ -206,17 +169,6 @@ impl VrrpThread {
                 Notice::AddressGone(address) => self.address_gone(address.vip),
                 Notice::Lost => self.look_anew()?,
             }
-        }
-        Ok(())
-    }
-
-    /// Other hosts that claim VIPs.
-    fn take_claims(&mut self, now: Monotonic) -> io::Result<()> {
-        for _ in 0..PACKETS_PER_TURN {
-            let Some(claim) = self.claims.receive()? else {
-                break;
-            };
-            self.each(|member, shell| member.claimed(&claim, now, shell));
         }
         Ok(())
     }
@@ -297,10 +249,11 @@ impl VrrpThread {
             links,
             netlink,
             packets,
+            sockets,
             members,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets);
+        let mut shell = shell(links, netlink, packets, sockets);
         for member in members {
             act(member, &mut shell);
         }
@@ -312,11 +265,12 @@ impl VrrpThread {
             links,
             netlink,
             packets,
+            sockets,
             members,
             groups,
             ..
         } = self;
-        groups.settle(members, now, &mut shell(links, netlink, packets));
+        groups.settle(members, now, &mut shell(links, netlink, packets, sockets));
     }
 
     /// Renews the lifetime of VIPs and adds routes again that somebody removed, of every router that has
@@ -393,7 +347,7 @@ impl VrrpThread {
         } else {
             next.map(|next| next.saturating_since(clock()))
         };
-        let sockets = self.members.iter().filter_map(Member::socket);
+        let sockets = self.sockets.all();
         let shared = [
             self.links.wake.as_fd(),
             self.netlink.as_fd(),
@@ -401,7 +355,7 @@ impl VrrpThread {
         ];
         let mut descriptors: Vec<_> = shared
             .into_iter()
-            .chain(sockets.map(AsFd::as_fd))
+            .chain(sockets.iter().map(|socket| socket.as_fd()))
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
         match ppoll(&mut descriptors, timeout.map(TimeSpec::from_duration), None) {
@@ -415,10 +369,7 @@ impl VrrpThread {
         let is_woken = ready.next() == Some(true);
         self.netlink.note_readable(ready.next() == Some(true));
         self.claims.note_readable(ready.next() == Some(true));
-        let with_sockets = |member: &&mut Member| member.socket().is_some();
-        for (member, is_ready) in self.members.iter_mut().filter(with_sockets).zip(ready) {
-            member.note_packets(is_ready);
-        }
+        self.sockets.note_readable(ready);
         if !is_woken {
             return Ok(());
         }
@@ -429,17 +380,16 @@ impl VrrpThread {
     }
 }
 
-fn is_interface_error(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::ENETDOWN | Errno::ENODEV | Errno::ENXIO)
-    )
-}
-
-fn shell<'a>(links: &'a Links, netlink: &'a mut Netlink, packets: &'a PacketSocket) -> Shell<'a> {
+fn shell<'a>(
+    links: &'a Links,
+    netlink: &'a mut Netlink,
+    packets: &'a PacketSocket,
+    sockets: &'a mut Sockets,
+) -> Shell<'a> {
     Shell {
         netlink,
         packets,
+        sockets,
         metrics: &links.metrics,
         events: &links.events,
         recordings: &links.recordings,

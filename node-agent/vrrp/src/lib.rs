@@ -70,4 +70,4 @@ pub use packet::{
 pub use reject::RejectReason;
 pub use router::{Adjustment, Differences, Input, Output, Role, RoleReason, Router};
 pub use time::Monotonic;
-pub use wire::Wire;
+pub use wire::{Wire, virtual_router_id};

@@ -80,8 +80,7 @@ impl Wire {
         payload: &[u8],
         time_of_day: Duration,
     ) -> Result<Option<Advertisement>, RejectReason> {
-        let virtual_router_id = *payload.get(1).ok_or(RejectReason::Length)?;
-        if virtual_router_id != self.config.virtual_router_id {
+        if virtual_router_id(payload)? != self.config.virtual_router_id {
             return Ok(None);
         }
         let minimum_ttl = match &self.config.transport {
@@ -108,6 +107,14 @@ impl Wire {
         }
         Ok(Some(advertisement))
     }
+}
+
+/// Whose advertisement an IP packet of protocol 112 carries (RFC 9568 section 5.2.3), before anything else is checked.
+///
+/// # Errors
+/// When it is too short to say so.
+pub fn virtual_router_id(payload: &[u8]) -> Result<u8, RejectReason> {
+    payload.get(1).copied().ok_or(RejectReason::Length)
 }
 
 fn hmac(config: &CheckedConfig) -> Option<&HmacConfig> {

@@ -7,7 +7,6 @@ use lvs_vrrp::{Input, Monotonic};
 use super::super::announce::Port;
 use super::super::report::VrrpEventKind;
 use super::super::shell::Shell;
-use super::super::socket::AdvertisementSocket;
 use super::{Life, Member};
 
 impl Member {
@@ -41,8 +40,7 @@ impl Member {
         self.schedule_retry(now);
     }
 
-    /// Opens what is not open. A fresh socket joins the group anew, which makes the kernel tell
-    /// switches that forgot us while the link was down (IGMP, MLD).
+    /// Opens what is not open.
     pub(super) fn open(&mut self, shell: &mut Shell<'_>) {
         self.running = true;
         self.changed = true;
@@ -64,15 +62,11 @@ impl Member {
     fn open_sockets(&mut self, shell: &mut Shell<'_>) -> io::Result<()> {
         self.port = Some(Port::find(&self.plan.interface_name)?);
         self.ensure_device(shell)?;
-        let virtual_router_id = self.plan.config.virtual_router_id;
-        if let Some(socket) = &self.socket {
-            socket.hear(virtual_router_id)?;
-        } else {
-            self.socket = Some(AdvertisementSocket::open(
+        if self.socket.is_none() {
+            self.socket = Some(shell.sockets.open(
                 &self.plan.interface_name,
                 self.plan.interface_index,
                 self.plan.family,
-                virtual_router_id,
             )?);
         }
         Ok(())

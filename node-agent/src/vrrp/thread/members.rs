@@ -23,13 +23,14 @@ impl VrrpThread {
             links,
             netlink,
             packets,
+            sockets,
             interfaces,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets);
+        let mut shell = shell(links, netlink, packets, sockets);
         for member in members.iter_mut() {
             let planned = plan
                 .routers
@@ -94,12 +95,13 @@ impl VrrpThread {
             links,
             netlink,
             packets,
+            sockets,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets);
+        let mut shell = shell(links, netlink, packets, sockets);
         for router in &plan.routers {
             let member = members
                 .iter_mut()
