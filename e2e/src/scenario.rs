@@ -20,7 +20,8 @@ pub type Step = (&'static str, fn(&Cluster) -> Result<()>);
 /// manifests as they are in the repository. A failed step says so at once, leaves its logs in
 /// `target/lab/logs`, and is run once more: whoever else uses the machine can make a step late. Only
 /// one that fails twice fails the run.
-/// With `LVS_E2E_KEEP` set the cluster stays.
+/// With `LVS_E2E_KEEP` set the cluster stays. With `LVS_E2E_REPEAT=20` each step is run twenty times before that, and
+/// has to succeed every time: for one that fails now and then.
 #[must_use]
 pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[Step]) -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -45,6 +46,10 @@ pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[S
         .map(|&(step, run)| {
             let cluster = Arc::clone(&cluster);
             Trial::test(step, move || {
+                for number in 1..=repetitions() {
+                    attempt(&cluster, step, run)
+                        .map_err(|reason| format!("repetition {number}: {reason}"))?;
+                }
                 let Err(first) = attempt(&cluster, step, run) else {
                     return Ok(());
                 };
@@ -62,6 +67,11 @@ pub fn main(name: &'static str, topology: Topology, example: Example, steps: &[S
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+fn repetitions() -> u32 {
+    let text = std::env::var("LVS_E2E_REPEAT").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// Puts the cluster back and runs a step, whose logs get this name if it fails.

@@ -1,5 +1,6 @@
 //! One router with its interface: carries out what the state machine says. No decisions.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use lvs_vrrp::{Input, Monotonic, Output, Role, Router, Wire, active_down_interva
 use super::addresses::{KernelAddress, Vip, lifetime_seconds};
 use super::announce::Port;
 use super::carried::CarriedRoutes;
-use super::clock::time_of_day;
 use super::plan::{Family, RouterPlan};
 use super::recorder::Recorder;
 use super::refresh::{Refresh, Renewal};
@@ -22,9 +22,11 @@ use super::socket::AdvertisementSocket;
 use super::vips::Vips;
 use crate::track::Verdict;
 use device::Device;
+use frames::Frame;
 
 mod conflicts;
 mod device;
+mod frames;
 mod link;
 mod outputs;
 mod report;
@@ -84,6 +86,8 @@ pub(super) struct Member {
     /// The report is another than before.
     changed: bool,
     sending: Sending,
+    /// What is to be sent when there is nothing more urgent.
+    frames: VecDeque<Frame>,
 }
 
 /// Errors of what was last sent; each is told once.
@@ -136,6 +140,7 @@ impl Member {
             life: Life::Running,
             changed: true,
             sending: Sending::default(),
+            frames: VecDeque::new(),
         };
         if start.running {
             member.open(shell);
@@ -435,7 +440,7 @@ impl Member {
         now: Monotonic,
         shell: &mut Shell<'_>,
     ) {
-        match self.wire.decode(header, payload, time_of_day()) {
+        match self.wire.decode(header, payload, shell.time_of_day()) {
             Ok(None) => {}
             Ok(Some(advertisement)) => {
                 shell.metrics.advertisements_received.increment();

@@ -1,8 +1,13 @@
 //! What the routers of the VRRP thread share.
 
+use std::cell::OnceCell;
+use std::time::Duration;
+
+use lvs_vrrp::Monotonic;
 use tokio::sync::mpsc;
 
 use super::announce::PacketSocket;
+use super::clock::time_of_day;
 use super::metrics::VrrpMetrics;
 use super::netlink::Netlink;
 use super::recorder::Recording;
@@ -14,12 +19,21 @@ pub(super) struct Shell<'a> {
     pub(super) netlink: &'a mut Netlink,
     pub(super) packets: &'a PacketSocket,
     pub(super) sockets: &'a mut Sockets,
+    /// When the advertisements were due that were sent in this turn.
+    pub(super) sent_due: &'a mut Vec<Monotonic>,
+    /// Read once, when it is needed.
+    pub(super) time_of_day: OnceCell<Duration>,
     pub(super) metrics: &'a VrrpMetrics,
     pub(super) events: &'a mpsc::Sender<VrrpEvent>,
     pub(super) recordings: &'a mpsc::Sender<Recording>,
 }
 
 impl Shell<'_> {
+    /// Time since the Unix epoch: the same for all that this is handed to.
+    pub(super) fn time_of_day(&self) -> Duration {
+        *self.time_of_day.get_or_init(time_of_day)
+    }
+
     /// Passes an event on. Never waits: an advertisement is worth more than a line of the log.
     pub(super) fn tell(&self, event: VrrpEvent) {
         if self.events.try_send(event).is_err() {

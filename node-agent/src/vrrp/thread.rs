@@ -1,6 +1,7 @@
 //! The loop of the VRRP thread: waits for packets, notices, commands and deadlines, and hands each
 //! to the router that it concerns.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -34,6 +35,9 @@ use crate::track::Verdict;
 mod members;
 mod packets;
 
+/// Most frames that are sent before packets and timers are looked at again.
+const FRAMES_PER_TURN: usize = 32;
+
 /// What the thread is told.
 pub(super) enum Command {
     /// Run these routers.
@@ -62,6 +66,8 @@ pub(super) struct VrrpThread {
     netlink: Netlink,
     packets: PacketSocket,
     sockets: Sockets,
+    /// When the advertisements were due that were sent in this turn.
+    sent_due: Vec<Monotonic>,
     claims: ClaimSocket,
     /// Interfaces by index, and whether they run.
     interfaces: BTreeMap<u32, bool>,
@@ -88,6 +94,7 @@ impl VrrpThread {
             netlink,
             packets: PacketSocket::open()?,
             sockets: Sockets::default(),
+            sent_due: Vec::new(),
             claims: ClaimSocket::open()?,
             interfaces: interfaces
                 .into_iter()
@@ -117,7 +124,9 @@ impl VrrpThread {
             self.take_claims(now)?;
             self.settle_groups();
             self.reap()?;
+            self.count_lateness();
             self.refresh_vips();
+            self.send_frames();
             self.serve_watchdog();
             self.publish();
             if self.stopping && self.members.is_empty() {
@@ -243,6 +252,19 @@ impl VrrpThread {
         });
     }
 
+    /// Counts how late the advertisements of this turn were, the last of them: to read the clock for each would make
+    /// the next later.
+    fn count_lateness(&mut self) {
+        if self.sent_due.is_empty() {
+            return;
+        }
+        let now = clock();
+        for due in self.sent_due.drain(..) {
+            let late = now.saturating_since(due);
+            self.links.metrics.advertised_late(late);
+        }
+    }
+
     /// Does the same to every router, with what they share.
     fn each(&mut self, mut act: impl FnMut(&mut Member, &mut Shell<'_>)) {
         let Self {
@@ -250,10 +272,11 @@ impl VrrpThread {
             netlink,
             packets,
             sockets,
+            sent_due,
             members,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets);
+        let mut shell = shell(links, netlink, packets, sockets, sent_due);
         for member in members {
             act(member, &mut shell);
         }
@@ -266,11 +289,16 @@ impl VrrpThread {
             netlink,
             packets,
             sockets,
+            sent_due,
             members,
             groups,
             ..
         } = self;
-        groups.settle(members, now, &mut shell(links, netlink, packets, sockets));
+        groups.settle(
+            members,
+            now,
+            &mut shell(links, netlink, packets, sockets, sent_due),
+        );
     }
 
     /// Renews the lifetime of VIPs and adds routes again that somebody removed, of every router that has
@@ -291,6 +319,12 @@ impl VrrpThread {
                 member.refresh_routes(now, shell);
             }
         });
+    }
+
+    /// Sends some of the frames that wait for the advertisements.
+    fn send_frames(&mut self) {
+        let mut most = FRAMES_PER_TURN;
+        self.each(|member, shell| most -= member.send_frames(most, shell));
     }
 
     /// Feeds the watchdog: here, so that a turn that does not come resets the node.
@@ -342,7 +376,8 @@ impl VrrpThread {
             .chain(self.groups.next_deadline(&self.members))
             .chain(self.watchdog.next_deadline())
             .min();
-        let timeout = if self.netlink.has_pending() || self.claims.is_readable() {
+        let has_frames = self.members.iter().any(Member::has_frames);
+        let timeout = if has_frames || self.netlink.has_pending() || self.claims.is_readable() {
             Some(Duration::ZERO)
         } else {
             next.map(|next| next.saturating_since(clock()))
@@ -385,11 +420,14 @@ fn shell<'a>(
     netlink: &'a mut Netlink,
     packets: &'a PacketSocket,
     sockets: &'a mut Sockets,
+    sent_due: &'a mut Vec<Monotonic>,
 ) -> Shell<'a> {
     Shell {
         netlink,
         packets,
         sockets,
+        sent_due,
+        time_of_day: OnceCell::new(),
         metrics: &links.metrics,
         events: &links.events,
         recordings: &links.recordings,

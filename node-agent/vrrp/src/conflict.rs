@@ -136,7 +136,14 @@ impl ConflictWatch {
             .into_iter()
             .partition(|(_, claim)| claim.heard_at + SILENT_AFTER <= now);
         self.claims = heard;
-        let mut defences = over(silent);
+        let mut defences = Vec::new();
+        for ended in over(silent) {
+            // Whoever learned the other's hardware address shall forget it.
+            if let Defence::Over(conflict) = &ended {
+                defences.push(Defence::Announce(conflict.address));
+            }
+            defences.push(ended);
+        }
         if let Some(probe_at) = &mut self.probe_at
             && *probe_at <= now
         {
@@ -168,7 +175,7 @@ impl ConflictWatch {
     }
 }
 
-/// The end of those that were told of. Whoever learned the other's hardware address shall forget it.
+/// The end of those that were told of.
 fn over(claims: BTreeMap<IpAddr, Claim>) -> Vec<Defence> {
     let told = claims.into_values().filter(|claim| claim.is_told);
     told.map(|claim| Defence::Over(claim.conflict)).collect()

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use lvs_vrrp::conflict::{Conflict, Defence};
-use lvs_vrrp::{Monotonic, Role, announcement};
+use lvs_vrrp::{Monotonic, Role};
 
 use super::super::claims::Claim;
 use super::super::clock::clock;
 use super::super::report::{AddressConflict, VrrpEventKind};
 use super::super::shell::Shell;
 use super::Member;
+use super::frames::Frame;
 
 impl Member {
     /// Its VIPs of IPv4, of which claims are heard.
@@ -71,7 +72,10 @@ impl Member {
     fn defend(&mut self, defences: Vec<Defence>, shell: &mut Shell<'_>) {
         for defence in defences {
             match defence {
-                Defence::Probe => self.probe(shell),
+                Defence::Probe => {
+                    let probes: Vec<_> = self.claimable().map(Frame::Probe).collect();
+                    self.send_later(probes);
+                }
                 Defence::Announce(address) => self.announce(&[address], shell),
                 Defence::Found(conflict) => {
                     self.changed = true;
@@ -84,17 +88,6 @@ impl Member {
                     self.tell(VrrpEventKind::ConflictOver { conflict, lasted }, shell);
                 }
             }
-        }
-    }
-
-    fn probe(&mut self, shell: &mut Shell<'_>) {
-        let Some(hardware) = self.announced_hardware() else {
-            return;
-        };
-        let addresses: Vec<_> = self.claimable().collect();
-        for address in addresses {
-            let frame = announcement::arp_probe(hardware, address);
-            self.send_frame(&frame, "probe a VIP", shell);
         }
     }
 }

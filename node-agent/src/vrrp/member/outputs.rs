@@ -5,14 +5,14 @@ use std::io;
 use std::net::IpAddr;
 use std::time::UNIX_EPOCH;
 
-use lvs_vrrp::announcement::HardwareAddress;
 use lvs_vrrp::virtual_mac::advertisement_frame;
-use lvs_vrrp::{Input, Monotonic, Output, Role, announcement};
+use lvs_vrrp::{Input, Monotonic, Output, Role};
 
 use super::super::addresses::Vip;
-use super::super::clock::{clock, time_of_day};
+use super::super::clock::clock;
 use super::super::report::{LostPeer, SplitBrain, VrrpEvent, VrrpEventKind};
 use super::super::shell::Shell;
+use super::frames::Frame;
 use super::{Life, Member};
 
 impl Member {
@@ -20,16 +20,27 @@ impl Member {
     pub(super) fn input(&mut self, input: Input, now: Monotonic, shell: &mut Shell<'_>) {
         let due = self.router.advertisement_due();
         let mut has_advertised = false;
+        // What takes a role over is announced at once, repetitions and refreshments when there is nothing more urgent.
+        let is_routine = self.router.role() == Role::Active && input == Input::Tick;
+        let mut may_wait = is_routine;
         let outputs = self.recorder.handle(&mut self.router, input, now);
         let mut told = Vec::new();
         for output in outputs {
             let is_advertisement = matches!(output, Output::SendAdvertisement { .. });
-            self.carry_out(output, &mut told, shell);
+            match output {
+                Output::Announce(addresses) if may_wait => {
+                    self.send_later(addresses.into_iter().map(Frame::Announce));
+                }
+                output => {
+                    may_wait |= matches!(output, Output::Announce(_));
+                    self.carry_out(output, &mut told, shell);
+                }
+            }
             if is_advertisement
                 && !has_advertised
                 && let Some(due) = due.filter(|due| *due <= now)
             {
-                shell.metrics.advertised_late(clock().saturating_since(due));
+                shell.sent_due.push(due);
             }
             has_advertised |= is_advertisement;
         }
@@ -62,7 +73,9 @@ impl Member {
                 destination,
                 advertisement,
             } => {
-                let payload = self.wire.encode(&advertisement, destination, time_of_day());
+                let payload = self
+                    .wire
+                    .encode(&advertisement, destination, shell.time_of_day());
                 self.advertise(&payload, destination, shell);
             }
             Output::AddVips(addresses) => {
@@ -77,6 +90,7 @@ impl Member {
             Output::RemoveVips(addresses) => {
                 self.changed = true;
                 self.refresh.outdate();
+                self.forget_frames(&addresses);
                 self.settle_routes(&addresses, shell);
                 self.vips.remove(&addresses, shell.netlink, told);
             }
@@ -110,7 +124,7 @@ impl Member {
             Output::Rejected(reason) => shell.metrics.reject(reason),
             Output::SplitBrain { peer, priority, .. } => {
                 self.changed = true;
-                let since = UNIX_EPOCH + time_of_day();
+                let since = UNIX_EPOCH + shell.time_of_day();
                 self.split_brain = Some(SplitBrain { peer, since });
                 told.push(VrrpEventKind::SplitBrain { peer, priority });
             }
@@ -180,52 +194,12 @@ impl Member {
         }
     }
 
-    pub(super) fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
-        let Some(hardware) = self.announced_hardware() else {
-            return;
-        };
-        for address in addresses {
-            let frame = announcement::frame(hardware, *address);
-            if self.send_frame(&frame, "announce a VIP", shell) {
-                shell.metrics.announcements_sent.increment();
-            }
-        }
-    }
-
-    /// Where the VIPs are announced, while the interface runs.
-    pub(super) fn announced_hardware(&self) -> Option<HardwareAddress> {
-        let device = self.plan.virtual_device.as_ref();
-        let port = self.port?;
-        Some(device.map_or_else(|| port.hardware(), |device| device.hardware))
-    }
-
-    /// Sends an Ethernet frame; says whether it has left.
-    pub(super) fn send_frame(
+    pub(super) fn sending_failed(
         &mut self,
-        frame: &[u8],
         action: &'static str,
-        shell: &mut Shell<'_>,
-    ) -> bool {
-        let Some(port) = self.port else {
-            return false;
-        };
-        match shell.packets.send(&port, frame) {
-            Ok(()) => {
-                self.changed |= self.sending.announcement.take().is_some();
-                true
-            }
-            Err(error) => {
-                shell.metrics.send_errors.increment();
-                if self.sending.announcement.is_none() {
-                    self.sending_failed(action, &error, shell);
-                }
-                self.sending.announcement = Some(format!("cannot {action}: {error}"));
-                false
-            }
-        }
-    }
-
-    fn sending_failed(&mut self, action: &'static str, error: &io::Error, shell: &Shell<'_>) {
+        error: &io::Error,
+        shell: &Shell<'_>,
+    ) {
         self.changed = true;
         let error = error.to_string();
         self.tell(VrrpEventKind::Failed { action, error }, shell);

@@ -24,13 +24,14 @@ impl VrrpThread {
             netlink,
             packets,
             sockets,
+            sent_due,
             interfaces,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets);
+        let mut shell = shell(links, netlink, packets, sockets, sent_due);
         for member in members.iter_mut() {
             let planned = plan
                 .routers
@@ -96,12 +97,13 @@ impl VrrpThread {
             netlink,
             packets,
             sockets,
+            sent_due,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets);
+        let mut shell = shell(links, netlink, packets, sockets, sent_due);
         for router in &plan.routers {
             let member = members
                 .iter_mut()

@@ -24,6 +24,7 @@ impl VrrpThread {
             netlink,
             packets,
             sockets,
+            sent_due,
             members,
             ..
         } = self;
@@ -33,7 +34,7 @@ impl VrrpThread {
             on_it.any(|member| member.is_to_be_heard(now))
         };
         let to_be_read = sockets.take_readable(is_wanted);
-        let mut shell = shell(links, netlink, packets, sockets);
+        let mut shell = shell(links, netlink, packets, sockets, sent_due);
         for socket in to_be_read {
             for _ in 0..PACKETS_PER_TURN {
                 let received = match socket.receive(&mut buffer) {

@@ -85,7 +85,7 @@ fn one_that_falls_silent_is_a_conflict_no_more() {
     assert_eq!(watch.conflicts().count(), 1);
     assert_eq!(
         watch.tick(seconds(12)),
-        [Defence::Over(conflict(VIP, START))]
+        [Defence::Announce(VIP), Defence::Over(conflict(VIP, START))]
     );
     assert_eq!(watch.conflicts().count(), 0);
     // The next one is told of anew.

@@ -1,0 +1,99 @@
+//! Ethernet frames about the router's VIPs: announcements and probes.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use lvs_vrrp::announcement;
+use lvs_vrrp::announcement::HardwareAddress;
+
+use super::super::shell::Shell;
+use super::Member;
+
+/// A frame that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// Gratuitous ARP or an unsolicited Neighbor Advertisement.
+    Announce(IpAddr),
+    /// Who else has it?
+    Probe(Ipv4Addr),
+}
+
+impl Frame {
+    fn address(self) -> IpAddr {
+        match self {
+            Self::Announce(address) => address,
+            Self::Probe(address) => address.into(),
+        }
+    }
+
+    fn bytes(self, hardware: HardwareAddress) -> Vec<u8> {
+        match self {
+            Self::Announce(address) => announcement::frame(hardware, address),
+            Self::Probe(address) => announcement::arp_probe(hardware, address),
+        }
+    }
+}
+
+impl Member {
+    /// Announces these addresses at once.
+    pub(super) fn announce(&mut self, addresses: &[IpAddr], shell: &mut Shell<'_>) {
+        for address in addresses {
+            self.send(Frame::Announce(*address), shell);
+        }
+    }
+
+    /// Sends these when all advertisements that are due have been sent.
+    pub(super) fn send_later(&mut self, frames: impl IntoIterator<Item = Frame>) {
+        self.frames.extend(frames);
+    }
+
+    /// Whether frames wait to be sent.
+    pub(in super::super) fn has_frames(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Sends of the frames that wait at most so many; returns how many.
+    pub(in super::super) fn send_frames(&mut self, most: usize, shell: &mut Shell<'_>) -> usize {
+        let count = most.min(self.frames.len());
+        for _ in 0..count {
+            if let Some(frame) = self.frames.pop_front() {
+                self.send(frame, shell);
+            }
+        }
+        count
+    }
+
+    /// Sends nothing more about these addresses.
+    pub(super) fn forget_frames(&mut self, addresses: &[IpAddr]) {
+        self.frames
+            .retain(|frame| !addresses.contains(&frame.address()));
+    }
+
+    /// Where the VIPs are announced, while the interface runs.
+    pub(super) fn announced_hardware(&self) -> Option<HardwareAddress> {
+        let device = self.plan.virtual_device.as_ref();
+        let port = self.port?;
+        Some(device.map_or_else(|| port.hardware(), |device| device.hardware))
+    }
+
+    fn send(&mut self, frame: Frame, shell: &mut Shell<'_>) {
+        let (Some(port), Some(hardware)) = (self.port, self.announced_hardware()) else {
+            return;
+        };
+        match shell.packets.send(&port, &frame.bytes(hardware)) {
+            Ok(()) => {
+                if matches!(frame, Frame::Announce(_)) {
+                    shell.metrics.announcements_sent.increment();
+                }
+                self.changed |= self.sending.announcement.take().is_some();
+            }
+            Err(error) => {
+                let action = "announce a VIP";
+                shell.metrics.send_errors.increment();
+                if self.sending.announcement.is_none() {
+                    self.sending_failed(action, &error, shell);
+                }
+                self.sending.announcement = Some(format!("cannot {action}: {error}"));
+            }
+        }
+    }
+}
