@@ -230,8 +230,12 @@ fn whole(spec: SliceSpec) -> Result<PlanSliceSpec, serde_json::Error> {
     let SliceSpec {
         digest,
         services,
-        pools,
+        mut pools,
     } = spec;
+    // Read from text a list is up to twice as long as what is in it, and there may be a million members.
+    for pool in &mut pools {
+        pool.members.shrink_to_fit();
+    }
     let is_missing = digest.is_none();
     let mut slice = PlanSliceSpec {
         digest: digest.unwrap_or_default(),
