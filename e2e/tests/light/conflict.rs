@@ -3,8 +3,9 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lvs_e2e::eventually::eventually;
+use lvs_e2e::metrics;
 
 use crate::stand_alone::{Rack, VIP, ask, on, run_on};
 
@@ -12,7 +13,7 @@ use crate::stand_alone::{Rack, VIP, ask, on, run_on};
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
 pub(crate) fn is_told_of(_: &mut Rack) -> Result<()> {
-    ensure!(conflicts()? == 0, "a conflict with nobody");
+    ensure!(conflicts()? == Some(0.0), "a conflict with nobody");
     let vip = format!("{VIP}/32");
     let own = run_on("lb-1", &["cat", "/sys/class/net/eth0/address"])?;
     let filter = format!("arp src host {VIP} and ether src {}", own.trim());
@@ -31,7 +32,7 @@ pub(crate) fn is_told_of(_: &mut Rack) -> Result<()> {
         &["ping", "-c1", "-W1", "-I", VIP, "192.168.1.77"],
     ));
     eventually("the conflict is told of", Duration::from_secs(20), || {
-        ensure!(conflicts()? == 1, "{} conflicts", conflicts()?);
+        ensure!(conflicts()? == Some(1.0), "{:?} conflicts", conflicts()?);
         Ok(())
     })?;
     let announced = announced.wait_with_output()?;
@@ -43,18 +44,19 @@ pub(crate) fn is_told_of(_: &mut Rack) -> Result<()> {
 
     run_on("web-2", &["ip", "address", "del", &vip, "dev", "eth0"])?;
     eventually("the conflict is over", FORGOTTEN, || {
-        ensure!(conflicts()? == 0, "it is not");
+        ensure!(conflicts()? == Some(0.0), "it is not");
         Ok(())
     })
     .map(drop)
 }
 
 /// Figure of the metric on lb-1.
-fn conflicts() -> Result<u32> {
-    let metrics = run_on("lb-1", &["curl", "-sf", "http://127.0.0.1:9809/metrics"])?;
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix("lvs_agent_vrrp_address_conflicts "));
-    let figure = line.context("no such metric")?;
-    figure.trim().parse().with_context(|| format!("{figure:?}"))
+fn conflicts() -> Result<Option<f64>> {
+    let text = run_on("lb-1", &["curl", "-sf", "http://127.0.0.1:9809/metrics"])?;
+    let samples = metrics::parse(&text)?;
+    Ok(metrics::value(
+        &samples,
+        "lvs_agent_vrrp_address_conflicts",
+        &[],
+    ))
 }
