@@ -13,6 +13,33 @@ use super::netlink::Netlink;
 use super::recorder::Recording;
 use super::report::VrrpEvent;
 use super::sockets::Sockets;
+use super::thread::Links;
+
+/// What the thread has for its routers.
+pub(super) struct Shared {
+    pub(super) links: Links,
+    pub(super) netlink: Netlink,
+    pub(super) packets: PacketSocket,
+    pub(super) sockets: Sockets,
+    /// When the advertisements were due that were sent in this turn.
+    pub(super) sent_due: Vec<Monotonic>,
+}
+
+impl Shared {
+    /// What a router is handed.
+    pub(super) fn shell(&mut self) -> Shell<'_> {
+        Shell {
+            netlink: &mut self.netlink,
+            packets: &self.packets,
+            sockets: &mut self.sockets,
+            sent_due: &mut self.sent_due,
+            time_of_day: OnceCell::new(),
+            metrics: &self.links.metrics,
+            events: &self.links.events,
+            recordings: &self.links.recordings,
+        }
+    }
+}
 
 /// What routers share.
 pub(super) struct Shell<'a> {

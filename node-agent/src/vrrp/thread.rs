@@ -1,7 +1,6 @@
 //! The loop of the VRRP thread: waits for packets, notices, commands and deadlines, and hands each
 //! to the router that it concerns.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
@@ -27,7 +26,7 @@ use super::plan::VrrpPlan;
 use super::recorder::Recording;
 use super::refresh::Renewal;
 use super::report::{VrrpEvent, VrrpReport};
-use super::shell::Shell;
+use super::shell::{Shared, Shell};
 use super::sockets::Sockets;
 use super::watchdog::Watchdog;
 use crate::track::Verdict;
@@ -62,12 +61,7 @@ pub(super) struct Links {
 
 /// The state of the thread.
 pub(super) struct VrrpThread {
-    links: Links,
-    netlink: Netlink,
-    packets: PacketSocket,
-    sockets: Sockets,
-    /// When the advertisements were due that were sent in this turn.
-    sent_due: Vec<Monotonic>,
+    shared: Shared,
     claims: ClaimSocket,
     /// Interfaces by index, and whether they run.
     interfaces: BTreeMap<u32, bool>,
@@ -90,11 +84,13 @@ impl VrrpThread {
         let mut netlink = Netlink::open()?;
         let interfaces = netlink.links()?;
         Ok(Self {
-            links,
-            netlink,
-            packets: PacketSocket::open()?,
-            sockets: Sockets::default(),
-            sent_due: Vec::new(),
+            shared: Shared {
+                links,
+                netlink,
+                packets: PacketSocket::open()?,
+                sockets: Sockets::default(),
+                sent_due: Vec::new(),
+            },
             claims: ClaimSocket::open()?,
             interfaces: interfaces
                 .into_iter()
@@ -138,7 +134,7 @@ impl VrrpThread {
 
     fn take_commands(&mut self) -> io::Result<()> {
         loop {
-            match self.links.commands.try_recv() {
+            match self.shared.links.commands.try_recv() {
                 Ok(Command::Configure(plan)) => {
                     self.plan = plan;
                     self.reconcile()?;
@@ -165,7 +161,7 @@ impl VrrpThread {
     }
 
     fn take_notices(&mut self) -> io::Result<()> {
-        while let Some(notice) = self.netlink.notice()? {
+        while let Some(notice) = self.shared.netlink.notice()? {
             match notice {
                 Notice::Link(link) => {
                     self.link(link.index, Some(link.running));
@@ -213,6 +209,7 @@ impl VrrpThread {
     /// Notices were lost: compares what is there with what was known.
     fn look_anew(&mut self) -> io::Result<()> {
         let links: BTreeMap<u32, Link> = self
+            .shared
             .netlink
             .links()?
             .into_iter()
@@ -232,7 +229,7 @@ impl VrrpThread {
             self.link(index, Some(link.running));
             self.device(index, Some(link.is_up));
         }
-        let present = self.netlink.addresses()?;
+        let present = self.shared.netlink.addresses()?;
         let missing: Vec<Vip> = self
             .members
             .iter()
@@ -255,28 +252,22 @@ impl VrrpThread {
     /// Counts how late the advertisements of this turn were, the last of them: to read the clock for each would make
     /// the next later.
     fn count_lateness(&mut self) {
-        if self.sent_due.is_empty() {
+        if self.shared.sent_due.is_empty() {
             return;
         }
         let now = clock();
-        for due in self.sent_due.drain(..) {
+        for due in self.shared.sent_due.drain(..) {
             let late = now.saturating_since(due);
-            self.links.metrics.advertised_late(late);
+            self.shared.links.metrics.advertised_late(late);
         }
     }
 
     /// Does the same to every router, with what they share.
     fn each(&mut self, mut act: impl FnMut(&mut Member, &mut Shell<'_>)) {
         let Self {
-            links,
-            netlink,
-            packets,
-            sockets,
-            sent_due,
-            members,
-            ..
+            shared, members, ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets, sent_due);
+        let mut shell = shared.shell();
         for member in members {
             act(member, &mut shell);
         }
@@ -285,20 +276,12 @@ impl VrrpThread {
     fn settle_groups(&mut self) {
         let now = clock();
         let Self {
-            links,
-            netlink,
-            packets,
-            sockets,
-            sent_due,
+            shared,
             members,
             groups,
             ..
         } = self;
-        groups.settle(
-            members,
-            now,
-            &mut shell(links, netlink, packets, sockets, sent_due),
-        );
+        groups.settle(members, now, &mut shared.shell());
     }
 
     /// Renews the lifetime of VIPs and adds routes again that somebody removed, of every router that has
@@ -311,7 +294,7 @@ impl VrrpThread {
         for member in &mut self.members {
             member.collect_refresh(&mut renewal);
         }
-        renewal.send(&mut self.netlink, &self.links.metrics);
+        renewal.send(&mut self.shared.netlink, &self.shared.links.metrics);
         let now = clock();
         // Routes may have a VIP as their source, so they are next.
         self.each(|member, shell| {
@@ -333,7 +316,7 @@ impl VrrpThread {
         let plan = self.plan.watchdog.as_ref();
         self.has_changed |= self.watchdog.serve(plan, is_wanted, clock());
         let is_running = u64::from(self.watchdog.is_running());
-        self.links.metrics.watchdog_running.set(is_running);
+        self.shared.links.metrics.watchdog_running.set(is_running);
     }
 
     /// Tells of what changed in this turn.
@@ -349,10 +332,10 @@ impl VrrpThread {
         let now = clock();
         let split = self.members.iter().filter(|member| member.is_split());
         let split = u64::try_from(split.count()).unwrap_or(u64::MAX);
-        self.links.metrics.split_brain.set(split);
+        self.shared.links.metrics.split_brain.set(split);
         let conflicts = self.members.iter().flat_map(Member::conflicts);
         let conflicts = u64::try_from(conflicts.count()).unwrap_or(u64::MAX);
-        self.links.metrics.address_conflicts.set(conflicts);
+        self.shared.links.metrics.address_conflicts.set(conflicts);
         let mut routers: Vec<_> = self
             .members
             .iter()
@@ -363,7 +346,7 @@ impl VrrpThread {
             routers,
             watchdog_problem: self.watchdog.problem().map(str::to_owned),
         };
-        self.links.report.send_if_modified(|current| {
+        self.shared.links.report.send_if_modified(|current| {
             let modified = *current != report;
             *current = report;
             modified
@@ -377,15 +360,16 @@ impl VrrpThread {
             .chain(self.watchdog.next_deadline())
             .min();
         let has_frames = self.members.iter().any(Member::has_frames);
-        let timeout = if has_frames || self.netlink.has_pending() || self.claims.is_readable() {
-            Some(Duration::ZERO)
-        } else {
-            next.map(|next| next.saturating_since(clock()))
-        };
-        let sockets = self.sockets.all();
+        let timeout =
+            if has_frames || self.shared.netlink.has_pending() || self.claims.is_readable() {
+                Some(Duration::ZERO)
+            } else {
+                next.map(|next| next.saturating_since(clock()))
+            };
+        let sockets = self.shared.sockets.all();
         let shared = [
-            self.links.wake.as_fd(),
-            self.netlink.as_fd(),
+            self.shared.links.wake.as_fd(),
+            self.shared.netlink.as_fd(),
             self.claims.as_fd(),
         ];
         let mut descriptors: Vec<_> = shared
@@ -402,34 +386,17 @@ impl VrrpThread {
         let ready: Vec<bool> = descriptors.iter().map(is_ready).collect();
         let mut ready = ready.into_iter();
         let is_woken = ready.next() == Some(true);
-        self.netlink.note_readable(ready.next() == Some(true));
+        self.shared
+            .netlink
+            .note_readable(ready.next() == Some(true));
         self.claims.note_readable(ready.next() == Some(true));
-        self.sockets.note_readable(ready);
+        self.shared.sockets.note_readable(ready);
         if !is_woken {
             return Ok(());
         }
-        match self.links.wake.read() {
+        match self.shared.links.wake.read() {
             Ok(_) | Err(Errno::EAGAIN) => Ok(()),
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-fn shell<'a>(
-    links: &'a Links,
-    netlink: &'a mut Netlink,
-    packets: &'a PacketSocket,
-    sockets: &'a mut Sockets,
-    sent_due: &'a mut Vec<Monotonic>,
-) -> Shell<'a> {
-    Shell {
-        netlink,
-        packets,
-        sockets,
-        sent_due,
-        time_of_day: OnceCell::new(),
-        metrics: &links.metrics,
-        events: &links.events,
-        recordings: &links.recordings,
     }
 }

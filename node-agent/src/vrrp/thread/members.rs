@@ -12,7 +12,7 @@ use super::super::groups::Groups;
 use super::super::member::{Member, Start};
 use super::super::plan::{RouterPlan, VrrpPlan};
 use super::super::routes::RouteChange;
-use super::{VrrpThread, shell};
+use super::VrrpThread;
 use crate::track::Verdict;
 
 impl VrrpThread {
@@ -20,18 +20,14 @@ impl VrrpThread {
     pub(super) fn reconcile(&mut self) -> io::Result<()> {
         let now = clock();
         let Self {
-            links,
-            netlink,
-            packets,
-            sockets,
-            sent_due,
+            shared,
             interfaces,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets, sent_due);
+        let mut shell = shared.shell();
         for member in members.iter_mut() {
             let planned = plan
                 .routers
@@ -93,17 +89,13 @@ impl VrrpThread {
     pub(super) fn apply_verdicts(&mut self) {
         let now = clock();
         let Self {
-            links,
-            netlink,
-            packets,
-            sockets,
-            sent_due,
+            shared,
             plan,
             members,
             verdicts,
             ..
         } = self;
-        let mut shell = shell(links, netlink, packets, sockets, sent_due);
+        let mut shell = shared.shell();
         for router in &plan.routers {
             let member = members
                 .iter_mut()
@@ -127,7 +119,7 @@ impl VrrpThread {
             .map(|vip| Change::Delete { vip })
             .collect();
         // A failure means that it has expired meanwhile.
-        self.netlink.apply(&leftovers)?;
+        self.shared.netlink.apply(&leftovers)?;
         self.remove_others_of_ours()
     }
 
@@ -137,14 +129,16 @@ impl VrrpThread {
             return Ok(());
         }
         let leftovers: Vec<_> = self
+            .shared
             .netlink
             .routes()?
             .into_iter()
             .filter(|route| !self.members.iter().any(|member| member.carries(route)))
             .map(|route| RouteChange::Delete { route })
             .collect();
-        self.netlink.apply(&leftovers)?;
+        self.shared.netlink.apply(&leftovers)?;
         let leftovers: Vec<_> = self
+            .shared
             .netlink
             .devices()?
             .into_iter()
@@ -156,7 +150,7 @@ impl VrrpThread {
                 index: device.index,
             })
             .collect();
-        self.netlink.apply(&leftovers).map(drop)
+        self.shared.netlink.apply(&leftovers).map(drop)
     }
 
     /// Drops routers that have ended. One that the plan has again meanwhile starts anew.

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::super::member::Member;
 use super::super::socket::{AdvertisementSocket, Received};
-use super::{VrrpThread, shell};
+use super::VrrpThread;
 
 /// Most packets that are taken from one socket before timers are served again: what 255 routers of an interface hear
 /// in some intervals.
@@ -20,21 +20,15 @@ impl VrrpThread {
     /// Advertisements.
     pub(super) fn take_packets(&mut self, now: Monotonic) -> io::Result<()> {
         let Self {
-            links,
-            netlink,
-            packets,
-            sockets,
-            sent_due,
-            members,
-            ..
+            shared, members, ..
         } = self;
         let mut buffer = [0_u8; PACKET_BYTES];
         let is_wanted = |socket: &Arc<AdvertisementSocket>| {
             let mut on_it = members.iter().filter(|member| member.is_on(socket));
             on_it.any(|member| member.is_to_be_heard(now))
         };
-        let to_be_read = sockets.take_readable(is_wanted);
-        let mut shell = shell(links, netlink, packets, sockets, sent_due);
+        let to_be_read = shared.sockets.take_readable(is_wanted);
+        let mut shell = shared.shell();
         for socket in to_be_read {
             for _ in 0..PACKETS_PER_TURN {
                 let received = match socket.receive(&mut buffer) {
