@@ -80,7 +80,8 @@ impl ConflictWatch {
     /// The router is not Active any more.
     pub fn end(&mut self) -> Vec<Defence> {
         self.probe_at = None;
-        over(std::mem::take(&mut self.claims))
+        let told = told(std::mem::take(&mut self.claims));
+        told.map(Defence::Over).collect()
     }
 
     /// These are the virtual addresses now.
@@ -89,7 +90,7 @@ impl ConflictWatch {
             .into_iter()
             .partition(|(address, _)| addresses.contains(address));
         self.claims = kept;
-        over(gone)
+        told(gone).map(Defence::Over).collect()
     }
 
     /// Another host claims `address`, which is one of the virtual addresses.
@@ -137,12 +138,10 @@ impl ConflictWatch {
             .partition(|(_, claim)| claim.heard_at + SILENT_AFTER <= now);
         self.claims = heard;
         let mut defences = Vec::new();
-        for ended in over(silent) {
+        for conflict in told(silent) {
             // Whoever learned the other's hardware address shall forget it.
-            if let Defence::Over(conflict) = &ended {
-                defences.push(Defence::Announce(conflict.address));
-            }
-            defences.push(ended);
+            defences.push(Defence::Announce(conflict.address));
+            defences.push(Defence::Over(conflict));
         }
         if let Some(probe_at) = &mut self.probe_at
             && *probe_at <= now
@@ -175,10 +174,10 @@ impl ConflictWatch {
     }
 }
 
-/// The end of those that were told of.
-fn over(claims: BTreeMap<IpAddr, Claim>) -> Vec<Defence> {
+/// Those that were told of.
+fn told(claims: BTreeMap<IpAddr, Claim>) -> impl Iterator<Item = Conflict> {
     let told = claims.into_values().filter(|claim| claim.is_told);
-    told.map(|claim| Defence::Over(claim.conflict)).collect()
+    told.map(|claim| claim.conflict)
 }
 
 /// Who claims an address by an ARP packet, without its Ethernet header: the sender of a request or of a reply

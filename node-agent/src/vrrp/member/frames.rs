@@ -79,21 +79,15 @@ impl Member {
         let (Some(port), Some(hardware)) = (self.port, self.announced_hardware()) else {
             return;
         };
-        match shell.packets.send(&port, &frame.bytes(hardware)) {
-            Ok(()) => {
-                if matches!(frame, Frame::Announce(_)) {
-                    shell.metrics.announcements_sent.increment();
-                }
-                self.changed |= self.sending.announcement.take().is_some();
-            }
-            Err(error) => {
-                let action = "announce a VIP";
-                shell.metrics.send_errors.increment();
-                if self.sending.announcement.is_none() {
-                    self.sending_failed(action, &error, shell);
-                }
-                self.sending.announcement = Some(format!("cannot {action}: {error}"));
-            }
+        let sent = shell.packets.send(&port, &frame.bytes(hardware));
+        let has_left = self.note_sent(
+            sent,
+            "announce a VIP",
+            |sending| &mut sending.announcement,
+            shell,
+        );
+        if has_left && matches!(frame, Frame::Announce(_)) {
+            shell.metrics.announcements_sent.increment();
         }
     }
 }

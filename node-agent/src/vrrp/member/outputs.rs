@@ -13,7 +13,7 @@ use super::super::clock::clock;
 use super::super::report::{LostPeer, SplitBrain, VrrpEvent, VrrpEventKind};
 use super::super::shell::Shell;
 use super::frames::Frame;
-use super::{Life, Member};
+use super::{Life, Member, Sending};
 
 impl Member {
     /// Has the router handle `input`, and carries out what it says.
@@ -21,8 +21,7 @@ impl Member {
         let due = self.router.advertisement_due();
         let mut has_advertised = false;
         // What takes a role over is announced at once, repetitions and refreshments when there is nothing more urgent.
-        let is_routine = self.router.role() == Role::Active && input == Input::Tick;
-        let mut may_wait = is_routine;
+        let mut may_wait = self.router.role() == Role::Active && input == Input::Tick;
         let outputs = self.recorder.handle(&mut self.router, input, now);
         let mut told = Vec::new();
         for output in outputs {
@@ -178,31 +177,40 @@ impl Member {
             (Some(frame), Some(port)) => shell.packets.send(port, &frame),
             _ => socket.send(payload, source, destination),
         };
-        match sent {
-            Ok(()) => {
-                shell.metrics.advertisements_sent.increment();
-                self.changed |= self.sending.advertisement.take().is_some();
-            }
-            Err(error) => {
-                let action = "send an advertisement";
-                shell.metrics.send_errors.increment();
-                if self.sending.advertisement.is_none() {
-                    self.sending_failed(action, &error, shell);
-                }
-                self.sending.advertisement = Some(format!("cannot {action}: {error}"));
-            }
+        let has_left = self.note_sent(
+            sent,
+            "send an advertisement",
+            |sending| &mut sending.advertisement,
+            shell,
+        );
+        if has_left {
+            shell.metrics.advertisements_sent.increment();
         }
     }
 
-    pub(super) fn sending_failed(
+    /// Takes in whether something has left, and says so. `last` is where its last error is kept, so that one that
+    /// repeats is told once.
+    pub(super) fn note_sent(
         &mut self,
+        sent: io::Result<()>,
         action: &'static str,
-        error: &io::Error,
+        last: impl FnOnce(&mut Sending) -> &mut Option<String>,
         shell: &Shell<'_>,
-    ) {
-        self.changed = true;
-        let error = error.to_string();
-        self.tell(VrrpEventKind::Failed { action, error }, shell);
+    ) -> bool {
+        let error = sent.err().map(|error| error.to_string());
+        let now = error
+            .as_ref()
+            .map(|error| format!("cannot {action}: {error}"));
+        let before = std::mem::replace(last(&mut self.sending), now);
+        self.changed |= before.is_some() != error.is_some();
+        let Some(error) = error else {
+            return true;
+        };
+        shell.metrics.send_errors.increment();
+        if before.is_none() {
+            self.tell(VrrpEventKind::Failed { action, error }, shell);
+        }
+        false
     }
 
     pub(super) fn tell(&self, kind: VrrpEventKind, shell: &Shell<'_>) {
