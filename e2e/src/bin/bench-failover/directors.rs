@@ -65,6 +65,7 @@ impl Host {
         };
         // What a block that failed has left.
         host.kill()?;
+        host.freeze(false)?;
         forget_addresses(name, address)?;
         Ok(host)
     }
@@ -78,6 +79,12 @@ impl Host {
     /// SIGKILL to all processes at once.
     pub(crate) fn kill(&self) -> Result<()> {
         fs::write(self.cgroup.join("cgroup.kill"), "1").context("cgroup.kill")
+    }
+
+    /// Stops all processes at once, or lets them go on.
+    fn freeze(&self, freeze: bool) -> Result<()> {
+        let text = if freeze { "1" } else { "0" };
+        fs::write(self.cgroup.join("cgroup.freeze"), text).context("cgroup.freeze")
     }
 
     /// CPU time of all processes so far.
@@ -231,8 +238,9 @@ impl<'a> Directors<'a> {
             .context("there are two directors")?;
         match event {
             Event::Kill | Event::Vips => host.kill(),
+            Event::Hang => host.freeze(true),
             Event::Power => {
-                host.kill()?;
+                host.freeze(true)?;
                 self.wires.set(host.name, false)
             }
             Event::Cut => self.wires.set(host.name, false),
@@ -254,6 +262,11 @@ impl<'a> Directors<'a> {
             .context("there are two directors")?;
         if matches!(event, Event::Cut) {
             return self.wires.set(host.name, true);
+        }
+        if matches!(event, Event::Hang | Event::Power) {
+            // They die first, so that they do not go on.
+            host.kill()?;
+            host.freeze(false)?;
         }
         host.wait_end()?;
         if matches!(event, Event::Power) {

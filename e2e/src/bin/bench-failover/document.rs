@@ -59,12 +59,21 @@ CPU, where a system call costs about fifty microseconds; the agent and keepalive
 configuration: VRRP version 3, equal priorities of 100, no preemption, one VIP. Either director is the Active one
 in its turn. What happens to it happens at a moment spread evenly between two advertisements.
 
-The client asks the VIP every 2 ms by ICMP echo and takes the kernel's time of each answer. After a *kill*
-(SIGKILL to all processes of the program) the figure is the time from the signal until the first answer of the
-other director, because the dead program's address may go on answering from its kernel. After the others it is
-the longest time that the client had to wait, from a question that stayed without an answer until the next answer:
-*power loss* (all processes and the cable gone at once), *cable cut*, and *planned stop* (SIGTERM). A client that is
-late with its questions, because a process that ends keeps the one CPU busy, does not count as silence of the VIP.
+Real-time priorities keep the three of them apart on that CPU, because the kernel looks for an ordinary process that has
+waited longer a hundred times a second only: its thread for soft interrupts, which is the LAN here, has 60, the client
+55, and VRRP of both sides 50 (`agent.vrrp.realtimePriority`, `vrrp_rt_priority`).
+
+The client asks the VIP every 2 ms by ICMP echo and takes the kernel's time of each answer. When the program dies the
+figure is the time until the first answer of the other director, because the dead program's address may go on answering
+from its kernel. After the other events it is the longest time that the client had to wait, from a question that stayed
+without an answer until the next answer.
+
+- *Killed*: SIGKILL to all processes of the program. What the kernel does to free what they had, which is more for the agent than
+  for keepalived, keeps the one CPU from the other director; in real life that is another machine.
+- *Hung*: the same without that: all processes stop (`cgroup.freeze`) and die afterwards.
+- *Power loss*: they stop, and the cable is gone at once.
+- *Cable cut*: the cable alone.
+- *Planned stop*: SIGTERM.
 
 *RFC bound* is `Active_Down_Interval` of RFC 9568, section 6.1, when the last advertisement was sent at the very
 moment of the event: three intervals and the skew time. Nobody who keeps to the RFC can promise less.

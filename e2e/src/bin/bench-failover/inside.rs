@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::directors::{Directors, PATIENCE};
 use crate::figures::Sample;
 use crate::observer::{Observer, Seen, What, now};
+use crate::priorities;
 use crate::results::{Block, Done, Event, Job, Outcome, down_interval_ms};
 use crate::side::{Setup, Side};
 use crate::wires::Wires;
@@ -27,6 +28,7 @@ const AT_REST: Duration = Duration::from_secs(30);
 /// Carries out a job given as JSON.
 pub(crate) fn run(job: &str) -> Result<()> {
     let job: Job = serde_json::from_str(job)?;
+    priorities::serve_lan_first()?;
     let mut wires = Wires::open()?;
     let route = [
         "-netns",
@@ -90,7 +92,6 @@ fn carry_out(
         interval_ms,
         first_virtual_router_id: 1,
         instances,
-        realtime_priority: 0,
     };
     match event {
         Event::Instances => {
@@ -139,10 +140,10 @@ fn failover(directors: &mut Directors<'_>, event: Event, phase: f64) -> Result<O
     directors.strike(active, event)?;
     let bound =
         Duration::from_secs_f64(down_interval_ms(u32::try_from(interval.as_millis())?) / 1000.0);
-    let deadline = struck + bound * 4 + Duration::from_secs(3);
     let outcome = if event == Event::Vips {
-        announcements(directors, other, struck, deadline)?
+        announcements(directors, other, struck, bound)?
     } else {
+        let deadline = struck + bound * 4 + Duration::from_secs(3);
         let mut takeover = None;
         let mut silence = Duration::ZERO;
         directors.observer.until(deadline, |seen| {
@@ -181,11 +182,13 @@ fn announcements(
     directors: &mut Directors<'_>,
     owner: [u8; 6],
     struck: Duration,
-    deadline: Duration,
+    bound: Duration,
 ) -> Result<Outcome> {
+    // Whoever looked on would take the one CPU from the new owner at each of them.
+    Observer::rest(struck + bound * 2)?;
     let mut announced: BTreeMap<Ipv4Addr, Duration> = BTreeMap::new();
     let count = usize::try_from(MANY_VIPS)?;
-    directors.observer.until(deadline, |seen| {
+    directors.observer.until(struck + bound * 4, |seen| {
         if let What::GratuitousArp(vip) = seen.what
             && seen.from == owner
         {

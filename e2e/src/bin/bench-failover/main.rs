@@ -20,6 +20,7 @@ mod figures;
 mod inside;
 mod observer;
 mod plot;
+mod priorities;
 mod results;
 mod side;
 mod soak;
@@ -63,7 +64,7 @@ struct Options {
     /// Who is measured.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Side::value_variants().to_vec())]
     sides: Vec<Side>,
-    /// Kills and planned stops of each side at each interval; of power losses and cuts a fifth, of take-overs of
+    /// Kills, hangs and planned stops of each side at each interval; of power losses and cuts a fifth, of take-overs of
     /// many VIPs a tenth.
     #[arg(long, default_value_t = 100)]
     runs: u32,

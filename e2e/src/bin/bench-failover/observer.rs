@@ -9,10 +9,9 @@ use std::fs::File;
 use std::io::IoSliceMut;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sched::{CloneFlags, setns};
@@ -22,6 +21,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::time::{ClockId, clock_gettime};
+
+use crate::priorities;
 
 /// Time between questions.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(2);
@@ -107,7 +108,7 @@ impl Observer {
     pub(crate) fn on(host: &str) -> Result<Self> {
         let namespace = File::open(format!("/run/netns/{host}"))?;
         setns(namespace, CloneFlags::CLONE_NEWNET).context("setns")?;
-        go_first()?;
+        priorities::become_client()?;
         let questions = socket(
             AddressFamily::Inet,
             SockType::Raw,
@@ -240,15 +241,6 @@ impl Observer {
             }
         }
     }
-}
-
-/// Gives this program, and none that it starts, real-time priority.
-fn go_first() -> Result<()> {
-    let own = std::process::id().to_string();
-    let arguments = ["--reset-on-fork", "--fifo", "--pid", "1", &own];
-    let status = Command::new("chrt").args(arguments).status();
-    ensure!(status.context("chrt")?.success(), "chrt");
-    Ok(())
 }
 
 /// An ICMP echo request.

@@ -17,9 +17,11 @@ use crate::side::{PRIORITY, Side};
 pub(crate) enum Event {
     /// SIGKILL to every process of the Active director's program; its kernel goes on.
     Kill,
+    /// No process of the Active director's program runs any more, and none ends; its kernel goes on.
+    Hang,
     /// SIGTERM to the Active director's program.
     Stop,
-    /// Every process of the Active director and its cable are gone at once.
+    /// Every process of the Active director stops and its cable is gone at once.
     Power,
     /// The Active director's cable is gone.
     Cut,
@@ -31,12 +33,13 @@ pub(crate) enum Event {
 
 impl Event {
     /// The events that end in a failover of one VIP.
-    pub(crate) const FAILOVERS: [Self; 4] = [Self::Kill, Self::Power, Self::Cut, Self::Stop];
+    pub(crate) const FAILOVERS: [Self; 5] =
+        [Self::Kill, Self::Hang, Self::Power, Self::Cut, Self::Stop];
 
     /// How often it is measured at an interval, when kills are measured so often.
     pub(crate) fn runs(self, interval_ms: u32, kills: u32) -> u32 {
         match self {
-            Self::Kill | Self::Stop => kills,
+            Self::Kill | Self::Hang | Self::Stop => kills,
             Self::Power | Self::Cut => (kills / 5).max(1),
             Self::Vips if interval_ms == 100 => (kills / 10).max(1),
             Self::Instances if interval_ms == 1000 => 1,
@@ -49,6 +52,7 @@ impl fmt::Display for Event {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Kill => "killed",
+            Self::Hang => "hung",
             Self::Stop => "planned stop",
             Self::Power => "power loss",
             Self::Cut => "cable cut",
@@ -250,7 +254,7 @@ impl<'a> Results<'a> {
                     takeover_ms,
                     silence_ms,
                 } => Some(match event {
-                    Event::Kill => *takeover_ms,
+                    Event::Kill | Event::Hang => *takeover_ms,
                     _ => *silence_ms,
                 }),
                 _ => None,

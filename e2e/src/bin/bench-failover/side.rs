@@ -12,6 +12,8 @@ use lvs_e2e::cluster::repository;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::priorities;
+
 /// Who balances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -41,8 +43,6 @@ pub(crate) struct Setup {
     pub(crate) first_virtual_router_id: u8,
     /// The VIPs of each VRRP instance.
     pub(crate) instances: Vec<Vec<Ipv4Addr>>,
-    /// Real-time priority of VRRP (`sched(7)`), 0 = none, which is both sides' default.
-    pub(crate) realtime_priority: u8,
 }
 
 /// Priority of both directors.
@@ -118,24 +118,19 @@ fn agent(host: &str, setup: &Setup, directory: &Path) -> Result<Vec<String>> {
         "--state-dir",
         &state.to_string_lossy(),
         "--vrrp-realtime-priority",
-        &setup.realtime_priority.to_string(),
+        &priorities::VRRP.to_string(),
     ]
     .map(str::to_owned)
     .to_vec())
 }
 
 fn keepalived(setup: &Setup, directory: &Path) -> Result<Vec<String>> {
-    let mut text = String::from("global_defs {\n router_id bench\n");
-    if setup.realtime_priority > 0 {
-        // By default the kernel ends it after 10 ms of computing without a pause, which is not much where system
-        // calls are slow.
-        writeln!(
-            text,
-            " vrrp_rt_priority {}\n vrrp_rlimit_rttime 1000000",
-            setup.realtime_priority
-        )?;
-    }
-    text.push_str("}\n");
+    // By default the kernel ends it after 10 ms of computing without a pause, which is not much where system calls are
+    // slow.
+    let mut text = format!(
+        "global_defs {{\n router_id bench\n vrrp_rt_priority {}\n vrrp_rlimit_rttime 1000000\n}}\n",
+        priorities::VRRP
+    );
     let seconds = f64::from(setup.interval_ms) / 1000.0;
     for (index, addresses) in setup.instances.iter().enumerate() {
         writeln!(

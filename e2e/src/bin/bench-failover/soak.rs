@@ -15,6 +15,7 @@ use crate::directors::{Host, PATIENCE};
 use crate::figures::Sample;
 use crate::light;
 use crate::observer::{Hardware, Observer, Seen, What, now};
+use crate::priorities;
 use crate::side::{Setup, Side};
 
 mod document;
@@ -25,11 +26,6 @@ const INTERVAL_MS: u32 = 10;
 const CALM: Duration = Duration::from_secs(1);
 /// Processes that compute, one for each director.
 const BUSY: usize = 2;
-/// Real-time priority of VRRP on both sides.
-const REALTIME_PRIORITY: u8 = 50;
-/// The LAN is the kernel's soft interrupts, which a busy CPU leaves to a thread: no switch of iron waits for the
-/// CPU of a director.
-const SOFT_INTERRUPTS: &str = "chrt --fifo --pid 60 $(pgrep ksoftirqd)";
 /// The pairs: who, and its VRID. The last number of its VIP is 200 more.
 const PAIRS: [(Side, u8); 2] = [(Side::Agent, 1), (Side::Keepalived, 2)];
 
@@ -134,8 +130,7 @@ pub(crate) fn outside(minutes: u32) -> Result<()> {
 
 /// Soaks in this kernel, and prints what came of it.
 pub(crate) fn inside(minutes: u32) -> Result<()> {
-    let soft_interrupts = Command::new("sh").args(["-c", SOFT_INTERRUPTS]).status()?;
-    ensure!(soft_interrupts.success(), "chrt: {soft_interrupts}");
+    priorities::serve_lan_first()?;
     let mut observer = Observer::on("client")?;
     let mut hosts = BTreeMap::new();
     for (side, _) in PAIRS {
@@ -148,7 +143,6 @@ pub(crate) fn inside(minutes: u32) -> Result<()> {
                 interval_ms: INTERVAL_MS,
                 first_virtual_router_id: virtual_router_id,
                 instances: vec![vec![Ipv4Addr::new(192, 168, 1, 200 + virtual_router_id)]],
-                realtime_priority: REALTIME_PRIORITY,
             };
             let host = hosts.get_mut(&side).and_then(|both| both.get_mut(place));
             host.context("there are two directors")?
