@@ -13,5 +13,5 @@ mod process;
 mod watcher;
 
 pub use evaluator::{Evaluator, HookLook, Subject, Verdict};
-pub use process::{ProcessError, Processes};
+pub use process::{ProcessError, ProcessLook, Processes};
 pub use watcher::run;

@@ -167,6 +167,12 @@ string_format!(
 );
 
 string_format!(
+    /// Argument of a process.
+    ProcessArgument,
+    {"type": "string", "maxLength": 256}
+);
+
+string_format!(
     /// Value of a label.
     LabelValue,
     {"type": "string", "maxLength": 63, "pattern": "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"}

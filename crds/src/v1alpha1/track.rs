@@ -71,9 +71,23 @@ pub struct TrackedHook {
 #[serde(rename_all = "camelCase")]
 pub struct TrackedProcess {
     /// Name of the process as `ps -o comm` shows it: usually the program's file name, of which the
-    /// kernel keeps the first 15 characters. One that runs is enough.
+    /// kernel keeps the first 15 characters.
     #[schemars(with = "format::ProcessName")]
     pub name: String,
+    /// Arguments that it must have been started with, the first ones and in this order: of a script,
+    /// whose name is that of its interpreter, `[/srv/app.py]`. None: whatever they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<format::ProcessArgument>", length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub arguments: Vec<String>,
+    /// How many of them must run, 1 to 1000.
+    #[serde(default = "default_minimum")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub minimum: i32,
+}
+
+fn default_minimum() -> i32 {
+    1
 }
 
 fn default_hook_seconds() -> i32 {

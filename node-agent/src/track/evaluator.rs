@@ -7,6 +7,8 @@ use std::time::Duration;
 use lvs_crds::v1alpha1::{DirectorRole, FileState, Track, TrackedHook};
 use lvs_vrrp::Adjustment;
 
+use super::process::ProcessLook;
+
 /// Something to look at. Equal ones of several instances are looked at once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
@@ -16,8 +18,8 @@ pub enum Subject {
     Ping(IpAddr),
     /// The file of this name exists.
     File(String),
-    /// A process of this name runs.
-    Process(String),
+    /// Enough of these processes run.
+    Process(ProcessLook),
     /// The hook succeeds.
     Hook(HookLook),
     /// So many of 100 virtual services of the instance are ready.
@@ -96,7 +98,7 @@ impl Tracked {
             let subject = Subject::File(file.name.clone());
             (subject, file.expected == FileState::Present)
         } else if let Some(process) = &track.process {
-            (Subject::Process(process.name.clone()), true)
+            (Subject::Process(ProcessLook::of(process)), true)
         } else if let Some(hook) = &track.hook {
             (Subject::Hook(HookLook::of(hook)), true)
         } else {

@@ -1,8 +1,10 @@
 //! Which processes run on the node, as its `/proc` shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
+
+use lvs_crds::v1alpha1::TrackedProcess;
 
 /// Why processes could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -12,13 +14,54 @@ pub struct ProcessError {
     error: io::Error,
 }
 
-/// Looks for processes by name. One that was found is looked at alone from then on, until it ends:
+/// Processes that count as the same.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProcessLook {
+    /// Their name, as `ps -o comm` shows it.
+    pub name: String,
+    /// Their first arguments.
+    pub arguments: Vec<String>,
+    /// How many there have to be, 1 or more.
+    pub minimum: usize,
+}
+
+impl ProcessLook {
+    pub(super) fn of(process: &TrackedProcess) -> Self {
+        Self {
+            name: process.name.clone(),
+            arguments: process.arguments.clone(),
+            minimum: usize::try_from(process.minimum).unwrap_or(1),
+        }
+    }
+
+    /// What is amiss if so many run.
+    ///
+    /// # Errors
+    /// When they are too few.
+    pub fn judge(&self, running: usize) -> Result<(), String> {
+        match (running, self.minimum) {
+            (running, minimum) if running >= minimum => Ok(()),
+            (_, 1) => Err(format!("process {self} does not run")),
+            (running, minimum) => Err(format!("{running} of {minimum} processes {self} run")),
+        }
+    }
+}
+
+impl fmt::Display for ProcessLook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)?;
+        let mut arguments = self.arguments.iter();
+        arguments.try_for_each(|argument| write!(formatter, " {argument}"))
+    }
+}
+
+/// Looks for processes. Those that were found are looked at alone from then on, until one of them ends:
 /// to look through all of them takes milliseconds.
 #[derive(Clone, Debug)]
 pub struct Processes {
     directory: PathBuf,
-    /// The id of a process by its name.
-    found: BTreeMap<String, u32>,
+    /// The ids of those that were found, at most as many as there have to be.
+    found: BTreeMap<ProcessLook, BTreeSet<u32>>,
 }
 
 impl Processes {
@@ -35,34 +78,42 @@ impl Processes {
     /// Whether there is one that was found.
     #[must_use]
     pub fn has_found(&self) -> bool {
-        !self.found.is_empty()
+        self.found.values().any(|ids| !ids.is_empty())
     }
 
     /// Whether one that was found has ended since. Reads a file for each.
     #[must_use]
     pub fn has_lost(&self) -> bool {
-        self.found.iter().any(|(name, id)| !self.runs(*id, name))
+        let mut found = self.found.iter();
+        found.any(|(look, ids)| ids.iter().any(|id| !self.runs(*id, &look.name)))
     }
 
-    /// Those of the names of which a process runs. Reads a file for each process of the node if there is a
-    /// name without.
+    /// How many of each run, counted as far as there have to be. Reads a file for each process of the node
+    /// if there are too few.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn look(&mut self, names: &BTreeSet<String>) -> Result<BTreeSet<String>, ProcessError> {
-        let mut found = std::mem::take(&mut self.found);
-        found.retain(|name, id| names.contains(name) && self.runs(*id, name));
-        self.found = found;
-        if names.iter().any(|name| !self.found.contains_key(name)) {
-            self.search(names).map_err(|error| ProcessError {
+    pub fn look(
+        &mut self,
+        looks: &BTreeSet<ProcessLook>,
+    ) -> Result<BTreeMap<ProcessLook, usize>, ProcessError> {
+        let mut before = std::mem::take(&mut self.found);
+        for look in looks {
+            let mut ids = before.remove(look).unwrap_or_default();
+            ids.retain(|id| self.runs(*id, &look.name));
+            self.found.insert(look.clone(), ids);
+        }
+        if self.found.iter().any(is_short) {
+            self.search().map_err(|error| ProcessError {
                 directory: self.directory.clone(),
                 error,
             })?;
         }
-        Ok(self.found.keys().cloned().collect())
+        let found = self.found.iter();
+        Ok(found.map(|(look, ids)| (look.clone(), ids.len())).collect())
     }
 
-    fn search(&mut self, names: &BTreeSet<String>) -> io::Result<()> {
+    fn search(&mut self) -> io::Result<()> {
         for entry in std::fs::read_dir(&self.directory)? {
             let Some(id) = entry?
                 .file_name()
@@ -72,10 +123,23 @@ impl Processes {
                 continue;
             };
             let stat = self.stat(id);
-            if let Some(name) = living(&stat)
-                && names.contains(name)
-            {
-                self.found.entry(name.to_owned()).or_insert(id);
+            let Some(name) = living(&stat) else {
+                continue;
+            };
+            let arguments = self.directory.join(format!("{id}/cmdline"));
+            let short = self
+                .found
+                .iter_mut()
+                .filter(|found| is_short((found.0, found.1)));
+            for (look, ids) in short.filter(|(look, _)| look.name == name) {
+                let is_it = look.arguments.is_empty()
+                    || has_arguments(
+                        &std::fs::read(&arguments).unwrap_or_default(),
+                        &look.arguments,
+                    );
+                if is_it {
+                    ids.insert(id);
+                }
             }
         }
         Ok(())
@@ -90,6 +154,20 @@ impl Processes {
     fn stat(&self, id: u32) -> Vec<u8> {
         std::fs::read(self.directory.join(id.to_string()).join("stat")).unwrap_or_default()
     }
+}
+
+/// Whether fewer were found than there have to be.
+fn is_short((look, ids): (&ProcessLook, &BTreeSet<u32>)) -> bool {
+    ids.len() < look.minimum
+}
+
+/// Whether the arguments of a command line, as `/proc/PID/cmdline` (`proc_pid_cmdline(5)`) has them, begin with these.
+/// The first string of it is the program's name for itself.
+fn has_arguments(command_line: &[u8], wanted: &[String]) -> bool {
+    let mut arguments = command_line.split(|byte| *byte == 0).skip(1);
+    wanted
+        .iter()
+        .all(|wanted| arguments.next() == Some(wanted.as_bytes()))
 }
 
 /// The name of a process that has not ended, from its `/proc/PID/stat` (`proc_pid_stat(5)`):

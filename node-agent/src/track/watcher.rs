@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Evaluator, HookLook, Processes, Subject, Verdict};
+use super::{Evaluator, HookLook, ProcessLook, Processes, Subject, Verdict};
 use crate::bundle::PlanBundle;
 use crate::hook::{Call, Hooks};
 use crate::kernel::network::{Network, Notices};
@@ -279,30 +279,29 @@ impl Watcher {
     /// Looks for processes.
     async fn look_at_processes(&mut self) {
         let subjects = self.evaluator.subjects().into_iter();
-        let names = subjects.filter_map(|subject| match subject {
-            Subject::Process(name) => Some(name.clone()),
+        let looks = subjects.filter_map(|subject| match subject {
+            Subject::Process(look) => Some(look.clone()),
             _ => None,
         });
-        let names: BTreeSet<String> = names.collect();
-        if names.is_empty() && !self.processes.has_found() {
+        let looks: BTreeSet<ProcessLook> = looks.collect();
+        if looks.is_empty() && !self.processes.has_found() {
             return;
         }
         let mut processes = self.processes.clone();
         let looked = spawn_blocking(move || {
-            let running = processes.look(&names);
-            (processes, names, running)
+            let running = processes.look(&looks);
+            (processes, looks, running)
         });
-        let Ok((processes, names, running)) = looked.await else {
+        let Ok((processes, looks, running)) = looked.await else {
             return;
         };
         self.processes = processes;
-        for name in names {
+        for look in looks {
             let outcome = match &running {
-                Ok(running) if running.contains(&name) => Ok(()),
-                Ok(_) => Err(format!("process {name} does not run")),
+                Ok(running) => look.judge(running.get(&look).copied().unwrap_or(0)),
                 Err(error) => Err(error.to_string()),
             };
-            self.evaluator.tried(&Subject::Process(name), &outcome);
+            self.evaluator.tried(&Subject::Process(look), &outcome);
         }
     }
 
