@@ -30,6 +30,7 @@ mod clock;
 pub mod device;
 mod filter;
 mod groups;
+mod ipv6;
 pub mod journal;
 mod member;
 pub mod metrics;

@@ -1,35 +1,59 @@
 //! Filters in the kernel (socket(7), `SO_ATTACH_FILTER`): what is of no use here wakes nobody.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use nix::libc::{
-    BPF_ABS, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, NLM_F_MULTI,
+    BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, NLM_F_MULTI,
     RTM_NEWADDR,
 };
 use socket2::SockFilter;
 
+use super::plan::Family;
+
 /// Offset of the sender's protocol address in an ARP packet for Ethernet and IPv4 (RFC 826).
 const ARP_SENDER_AT: u32 = 14;
-/// Most addresses of a filter for ARP: a socket has some kilobytes for it (socket(7), `optmem_max`).
+/// Type of an `ICMPv6` message (RFC 4861 section 4.4), and where the last word of its target is.
+const NEIGHBOR_ADVERTISEMENT: u32 = 136;
+const LAST_WORD_OF_TARGET_AT: u32 = 20;
+/// Most addresses of a filter: a socket has some kilobytes for it (socket(7), `optmem_max`).
 const MOST_ADDRESSES: usize = 256;
 /// Accepts the whole packet.
 const ALL: u32 = u32::MAX;
 
-/// Lets ARP packets through whose sender says that it has one of these addresses (RFC 826). With more than fit into a
-/// filter, all.
-pub(super) fn claims(addresses: &[Ipv4Addr]) -> Vec<SockFilter> {
+/// Lets packets through that say where one of these addresses is: ARP whose sender has it (RFC 826), or a Neighbor
+/// Advertisement for it (RFC 4861 section 4.4), of which the last word of the address is compared. With more than fit
+/// into a filter, all.
+pub(super) fn claims(family: Family, addresses: &[IpAddr]) -> Vec<SockFilter> {
     if addresses.len() > MOST_ADDRESSES {
         return vec![step(BPF_RET | BPF_K, ALL)];
     }
-    let load = step(BPF_LD | BPF_W | BPF_ABS, ARP_SENDER_AT);
+    let load = match family {
+        Family::Ipv4 => vec![step(BPF_LD | BPF_W | BPF_ABS, ARP_SENDER_AT)],
+        Family::Ipv6 => vec![
+            step(BPF_LD | BPF_B | BPF_ABS, 0),
+            jump(BPF_JEQ, NEIGHBOR_ADVERTISEMENT, 1, 0),
+            step(BPF_RET | BPF_K, 0),
+            step(BPF_LD | BPF_W | BPF_ABS, LAST_WORD_OF_TARGET_AT),
+        ],
+    };
     let compare = addresses.iter().flat_map(|address| {
         [
-            jump(BPF_JEQ, (*address).into(), 0, 1),
+            jump(BPF_JEQ, last_word(*address), 0, 1),
             step(BPF_RET | BPF_K, ALL),
         ]
     });
     let rest = step(BPF_RET | BPF_K, 0);
-    std::iter::once(load).chain(compare).chain([rest]).collect()
+    load.into_iter().chain(compare).chain([rest]).collect()
+}
+
+fn last_word(address: IpAddr) -> u32 {
+    match address {
+        IpAddr::V4(address) => address.to_bits(),
+        IpAddr::V6(address) => {
+            let [.., a, b, c, d] = address.octets();
+            u32::from_be_bytes([a, b, c, d])
+        }
+    }
 }
 
 /// Lets everything of rtnetlink through but the news of an address that was added or changed: each renewal of a VIP's

@@ -1,7 +1,7 @@
 //! Sockets that carry advertisements: IP protocol 112 on one interface and in one family.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{IpAddr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use lvs_vrrp::ip::{IpHeader, split_ipv4};
@@ -9,11 +9,11 @@ use lvs_vrrp::{IP_PROTOCOL, MULTICAST_IPV4, MULTICAST_IPV6, RejectReason};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, SockaddrIn6, recv, recvmsg, sendmsg,
-    setsockopt, sockopt,
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, recv, sendmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
+use super::ipv6;
 use super::plan::Family;
 
 /// Precedence "internetwork control", so that adverts survive a congested link.
@@ -74,8 +74,7 @@ impl AdvertisementSocket {
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_multicast_if_v6(index)?;
                 socket.set_tclass_v6(CLASS_SELECTOR_6)?;
-                socket.set_recv_hoplimit_v6(true)?;
-                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+                ipv6::want_headers(&socket)?;
             }
         }
         let opened = Self {
@@ -164,42 +163,20 @@ impl AdvertisementSocket {
         })
     }
 
-    /// IPv6 raw sockets deliver the payload; the rest is ancillary data (ipv6(7)).
     fn receive_ipv6<'a>(&self, buffer: &'a mut [u8]) -> nix::Result<Received<'a>> {
-        let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
-        let mut data = [IoSliceMut::new(buffer)];
-        let received = recvmsg::<SockaddrIn6>(
-            self.socket.as_raw_fd(),
-            &mut data,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        )?;
-        let mut destination = None;
-        let mut time_to_live = None;
-        for message in received.cmsgs()? {
-            match message {
-                ControlMessageOwned::Ipv6PacketInfo(info) => {
-                    destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
-                }
-                ControlMessageOwned::Ipv6HopLimit(limit) => time_to_live = u8::try_from(limit).ok(),
-                _ => {}
-            }
-        }
-        let (length, source) = (received.bytes, received.address);
+        let packet = ipv6::receive(&self.socket, buffer)?;
         let (Some(source), Some(destination), Some(time_to_live)) =
-            (source, destination, time_to_live)
+            (packet.source, packet.destination, packet.hop_limit)
         else {
             return Ok(Received::Unreadable(RejectReason::IpHeader));
         };
         let header = IpHeader {
-            source: source.ip().into(),
+            source: source.into(),
             destination: destination.into(),
             time_to_live,
         };
-        Ok(Received::Packet(
-            header,
-            buffer.get(..length).unwrap_or(&[]),
-        ))
+        let payload = buffer.get(..packet.length).unwrap_or(&[]);
+        Ok(Received::Packet(header, payload))
     }
 }
 

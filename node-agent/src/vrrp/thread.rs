@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::addresses::Vip;
 use super::announce::PacketSocket;
-use super::claims::ClaimSocket;
+use super::claims::Claims;
 use super::clock::clock;
 use super::groups::Groups;
 use super::member::Member;
@@ -62,7 +62,7 @@ pub(super) struct Links {
 /// The state of the thread.
 pub(super) struct VrrpThread {
     shared: Shared,
-    claims: ClaimSocket,
+    claims: Claims,
     /// Interfaces by index, and whether they run.
     interfaces: BTreeMap<u32, bool>,
     plan: VrrpPlan,
@@ -91,7 +91,7 @@ impl VrrpThread {
                 sockets: Sockets::default(),
                 sent_due: Vec::new(),
             },
-            claims: ClaimSocket::open()?,
+            claims: Claims::default(),
             interfaces: interfaces
                 .into_iter()
                 .map(|link| (link.index, link.running))
@@ -367,13 +367,10 @@ impl VrrpThread {
                 next.map(|next| next.saturating_since(clock()))
             };
         let sockets = self.shared.sockets.all();
-        let shared = [
-            self.shared.links.wake.as_fd(),
-            self.shared.netlink.as_fd(),
-            self.claims.as_fd(),
-        ];
+        let shared = [self.shared.links.wake.as_fd(), self.shared.netlink.as_fd()];
         let mut descriptors: Vec<_> = shared
             .into_iter()
+            .chain(self.claims.all())
             .chain(sockets.iter().map(|socket| socket.as_fd()))
             .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
             .collect();
@@ -389,7 +386,7 @@ impl VrrpThread {
         self.shared
             .netlink
             .note_readable(ready.next() == Some(true));
-        self.claims.note_readable(ready.next() == Some(true));
+        self.claims.note_readable(&mut ready);
         self.shared.sockets.note_readable(ready);
         if !is_woken {
             return Ok(());

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod conflicts;
 mod frozen;
 mod hosts;
 mod recorder;

@@ -1,6 +1,7 @@
-//! Ethernet frames that tell a segment where a virtual address lives now.
+//! Ethernet frames that tell a segment where a virtual address lives now, or ask who else has it.
 //!
-//! The shell sends them on a packet socket, one per address that [`crate::Output::Announce`] names.
+//! The shell sends them on a packet socket: a [`frame`] per address that [`crate::Output::Announce`] names, and a
+//! [`probe`] per address for [`crate::conflict::Defence::Probe`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,8 +18,10 @@ const BROADCAST: HardwareAddress = [0xff; 6];
 const ALL_NODES_HARDWARE: HardwareAddress = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;
-/// Length of a Neighbor Advertisement with one link-layer address option.
-const NEIGHBOR_ADVERTISEMENT_BYTES: u8 = 32;
+/// `ICMPv6` types and an option of Neighbor Discovery (RFC 4861 sections 4.3, 4.4 and 4.6.1).
+const NEIGHBOR_SOLICITATION: u8 = 135;
+pub(crate) const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+pub(crate) const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
 
 /// The frame that announces `address` at `hardware`: gratuitous ARP or unsolicited Neighbor
 /// Advertisement.
@@ -27,6 +30,16 @@ pub fn frame(hardware: HardwareAddress, address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => gratuitous_arp(hardware, address),
         IpAddr::V6(address) => unsolicited_neighbor_advertisement(hardware, address),
+    }
+}
+
+/// The frame that asks who has `address`, and of which nobody learns anything: an ARP probe, or a Neighbor Solicitation
+/// of duplicate address detection.
+#[must_use]
+pub fn probe(hardware: HardwareAddress, address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => arp_probe(hardware, address),
+        IpAddr::V6(address) => neighbor_probe(hardware, address),
     }
 }
 
@@ -64,31 +77,50 @@ pub fn unsolicited_neighbor_advertisement(hardware: HardwareAddress, address: Ip
     const ROUTER: u8 = 0x80;
     const OVERRIDE: u8 = 0x20;
 
-    let message = |checksum: u16| {
-        let [high, low] = checksum.to_be_bytes();
-        let mut message = vec![136, 0, high, low, ROUTER | OVERRIDE, 0, 0, 0];
-        message.extend(address.octets());
-        // Option 2, target link-layer address, one unit of 8 bytes.
-        message.extend([2, 1]);
-        message.extend(hardware);
-        message
-    };
-    let checksum = InternetChecksum::default()
-        .bytes(&message(0))
-        .pseudo_header(
-            address.into(),
-            ALL_NODES.into(),
-            ICMPV6,
-            usize::from(NEIGHBOR_ADVERTISEMENT_BYTES),
-        )
-        .finish();
+    let mut message = vec![NEIGHBOR_ADVERTISEMENT, 0, 0, 0, ROUTER | OVERRIDE, 0, 0, 0];
+    message.extend(address.octets());
+    // One unit of 8 bytes.
+    message.extend([TARGET_LINK_LAYER_ADDRESS, 1]);
+    message.extend(hardware);
+    let to = (ALL_NODES_HARDWARE, ALL_NODES);
+    neighbor_message(hardware, address, to, message)
+}
 
-    let mut frame = ethernet(ALL_NODES_HARDWARE, hardware, [0x86, 0xdd]);
-    // Version 6, payload length, next header, hop limit 255 (RFC 4861 section 7.1.2).
-    frame.extend([0x60, 0, 0, 0, 0, NEIGHBOR_ADVERTISEMENT_BYTES, ICMPV6, 255]);
-    frame.extend(address.octets());
-    frame.extend(ALL_NODES.octets());
-    frame.extend(message(checksum));
+/// A Neighbor Solicitation for `address` whose sender has no address (RFC 4862 section 5.4.2), 78 bytes: whoever has it
+/// tells all nodes.
+#[must_use]
+pub fn neighbor_probe(hardware: HardwareAddress, address: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![NEIGHBOR_SOLICITATION, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(address.octets());
+    // RFC 4291 section 2.7.1: the solicited-node group of an address has its last 24 bits.
+    let [.., a, b, c] = address.octets();
+    let [high, low] = [0xff00 | u16::from(a), u16::from_be_bytes([b, c])];
+    let group = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, high, low);
+    let to = ([0x33, 0x33, 0xff, a, b, c], group);
+    neighbor_message(hardware, Ipv6Addr::UNSPECIFIED, to, message)
+}
+
+/// The frame of a message of Neighbor Discovery, whose checksum is zero as yet.
+fn neighbor_message(
+    hardware: HardwareAddress,
+    source: Ipv6Addr,
+    (to, destination): (HardwareAddress, Ipv6Addr),
+    mut message: Vec<u8>,
+) -> Vec<u8> {
+    let checksum = InternetChecksum::default()
+        .bytes(&message)
+        .pseudo_header(source.into(), destination.into(), ICMPV6, message.len())
+        .finish();
+    if let Some(field) = message.get_mut(2..4) {
+        field.copy_from_slice(&checksum.to_be_bytes());
+    }
+    let length = u8::try_from(message.len()).unwrap_or(u8::MAX);
+    let mut frame = ethernet(to, hardware, [0x86, 0xdd]);
+    // Version 6, payload length, next header, hop limit 255 (RFC 4861 section 7.1).
+    frame.extend([0x60, 0, 0, 0, 0, length, ICMPV6, 255]);
+    frame.extend(source.octets());
+    frame.extend(destination.octets());
+    frame.extend(message);
     frame
 }
 

@@ -1,14 +1,14 @@
-//! Other hosts that claim a virtual address by ARP (RFC 5227).
+//! Other hosts that claim a virtual address by ARP (RFC 5227) or Neighbor Discovery (RFC 4861).
 //!
 //! Another Active Router is seen by its advertisements. A host that is no router of the segment, a real server that
 //! answers for a VIP of its loopback say, is seen here: by what it sends of itself, and by its answers to probes. The
 //! Active Router defends its addresses for good (RFC 5227 section 2.4, case c).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::announcement::HardwareAddress;
+use crate::announcement::{HardwareAddress, NEIGHBOR_ADVERTISEMENT, TARGET_LINK_LAYER_ADDRESS};
 use crate::time::Monotonic;
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ pub struct Conflict {
 /// Something to do or to tell, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Defence {
-    /// Ask by [`crate::announcement::arp_probe`] who else has the virtual addresses.
+    /// Ask by [`crate::announcement::probe`] who else has the virtual addresses.
     Probe,
     /// Send [`crate::announcement::frame`] for this address.
     Announce(IpAddr),
@@ -184,7 +184,7 @@ fn told(claims: BTreeMap<IpAddr, Claim>) -> impl Iterator<Item = Conflict> {
 /// (RFC 5227 section 1.1). None for a probe, whose sender has no address yet, and for what is no ARP for Ethernet and
 /// IPv4.
 #[must_use]
-pub fn claim(packet: &[u8]) -> Option<(Ipv4Addr, HardwareAddress)> {
+pub fn arp_claim(packet: &[u8]) -> Option<(Ipv4Addr, HardwareAddress)> {
     let packet: &[u8; ARP_BYTES] = packet.get(..ARP_BYTES)?.try_into().ok()?;
     let [0, 1, 8, 0, 6, 4, 0, 1 | 2, rest @ ..] = packet else {
         return None;
@@ -193,4 +193,31 @@ pub fn claim(packet: &[u8]) -> Option<(Ipv4Addr, HardwareAddress)> {
     let (sender, _) = rest.split_first_chunk::<4>()?;
     let sender = Ipv4Addr::from(*sender);
     (!sender.is_unspecified()).then_some((sender, *hardware))
+}
+
+/// Who claims an address by an `ICMPv6` message: the target of a Neighbor Advertisement, which names its hardware address
+/// (RFC 4861 section 4.4; whoever sends to all nodes must). None for other messages and for those that section 7.1.2
+/// says to discard. The checksum and the Hop Limit of 255, which only a neighbor can send, are the caller's to check.
+#[must_use]
+pub fn neighbor_claim(message: &[u8]) -> Option<(Ipv6Addr, HardwareAddress)> {
+    let (header, rest) = message.split_first_chunk::<8>()?;
+    let [NEIGHBOR_ADVERTISEMENT, 0, ..] = header else {
+        return None;
+    };
+    let (target, mut options) = rest.split_first_chunk::<16>()?;
+    let target = Ipv6Addr::from(*target);
+    let mut hardware = None;
+    while let [_, length, ..] = options {
+        // In units of 8 octets, this header included. One of none has no end.
+        let length = usize::from(*length) * 8;
+        let (option, rest) = options.split_at_checked(length).filter(|_| length > 0)?;
+        if let [TARGET_LINK_LAYER_ADDRESS, 1, address @ ..] = option {
+            hardware = address.try_into().ok();
+        }
+        options = rest;
+    }
+    let is_claim = options.is_empty() && !target.is_multicast() && !target.is_unspecified();
+    hardware
+        .filter(|_| is_claim)
+        .map(|hardware| (target, hardware))
 }

@@ -1,6 +1,6 @@
 //! Other hosts that claim the router's VIPs.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use lvs_vrrp::conflict::{Conflict, Defence};
 use lvs_vrrp::{Monotonic, Role};
@@ -13,13 +13,9 @@ use super::Member;
 use super::frames::Frame;
 
 impl Member {
-    /// Its VIPs of IPv4, of which claims are heard.
-    pub(in super::super) fn claimable(&self) -> impl Iterator<Item = Ipv4Addr> {
-        let addresses = self.plan.config.virtual_addresses.iter();
-        addresses.filter_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        })
+    /// Its VIPs, of which claims are heard.
+    pub(in super::super) fn claimable(&self) -> &[IpAddr] {
+        &self.plan.config.virtual_addresses
     }
 
     /// A host claims an address. Two routers that are Active do so as well, but that is told of as a split.
@@ -35,7 +31,7 @@ impl Member {
             .port
             .is_some_and(|port| port.hardware() == claim.hardware)
             || self.announced_hardware() == Some(claim.hardware);
-        let is_vip = self.plan.config.virtual_addresses.contains(&claim.address);
+        let is_vip = self.claimable().contains(&claim.address);
         if is_here && is_vip && !is_own && !self.is_split() {
             let defences = self.conflicts.claimed(claim.address, claim.hardware, now);
             self.defend(defences, shell);
@@ -54,9 +50,9 @@ impl Member {
         self.defend(defences, shell);
     }
 
-    /// The router's role has changed. Conflicts of IPv6 are not looked for: it has no ARP.
+    /// The router's role has changed.
     pub(super) fn role_changed(&mut self, to: Role, now: Monotonic, shell: &mut Shell<'_>) {
-        if to == Role::Active && self.claimable().next().is_some() {
+        if to == Role::Active {
             self.conflicts.begin(now);
         } else {
             let defences = self.conflicts.end();
@@ -73,7 +69,8 @@ impl Member {
         for defence in defences {
             match defence {
                 Defence::Probe => {
-                    let probes: Vec<_> = self.claimable().map(Frame::Probe).collect();
+                    let probes: Vec<_> =
+                        self.claimable().iter().copied().map(Frame::Probe).collect();
                     self.send_later(probes);
                 }
                 Defence::Announce(address) => self.announce(&[address], shell),

@@ -1,6 +1,6 @@
 //! Ethernet frames about the router's VIPs: announcements and probes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use lvs_vrrp::announcement;
 use lvs_vrrp::announcement::HardwareAddress;
@@ -13,22 +13,21 @@ use super::Member;
 pub(super) enum Frame {
     /// Gratuitous ARP or an unsolicited Neighbor Advertisement.
     Announce(IpAddr),
-    /// Who else has it?
-    Probe(Ipv4Addr),
+    /// Who else has it? By ARP or a Neighbor Solicitation.
+    Probe(IpAddr),
 }
 
 impl Frame {
     fn address(self) -> IpAddr {
         match self {
-            Self::Announce(address) => address,
-            Self::Probe(address) => address.into(),
+            Self::Announce(address) | Self::Probe(address) => address,
         }
     }
 
     fn bytes(self, hardware: HardwareAddress) -> Vec<u8> {
         match self {
             Self::Announce(address) => announcement::frame(hardware, address),
-            Self::Probe(address) => announcement::arp_probe(hardware, address),
+            Self::Probe(address) => announcement::probe(hardware, address),
         }
     }
 }

@@ -81,8 +81,8 @@ impl VrrpThread {
             member.share_memory(count);
         }
         self.apply_verdicts();
-        self.claims
-            .hear(self.members.iter().flat_map(Member::claimable).collect())
+        let addresses = self.members.iter().flat_map(Member::claimable);
+        self.claims.hear(&addresses.copied().collect::<Vec<_>>())
     }
 
     /// Tells every router what tracked things do to it.

@@ -47,6 +47,29 @@ fn a_probe_names_no_sender() {
 }
 
 #[test]
+fn a_probe_of_ipv6_asks_the_group_of_its_target_and_names_no_sender() {
+    let address: Ipv6Addr = "2001:db8::1234:5678".parse().unwrap();
+    let frame = probe(HARDWARE, address.into());
+    assert_eq!(frame[..6], [0x33, 0x33, 0xff, 0x34, 0x56, 0x78]);
+    let parsed = SlicedPacket::from_ethernet(&frame).unwrap();
+    let Some(NetSlice::Ipv6(ip)) = parsed.net else {
+        panic!("no IPv6: {:?}", parsed.net)
+    };
+    let header = ip.header();
+    assert_eq!(header.hop_limit(), 255);
+    assert_eq!(header.source_addr(), Ipv6Addr::UNSPECIFIED);
+    let group: Ipv6Addr = "ff02::1:ff34:5678".parse().unwrap();
+    assert_eq!(header.destination_addr(), group);
+    let Some(TransportSlice::Icmpv6(icmp)) = parsed.transport else {
+        panic!("no ICMPv6: {:?}", parsed.transport)
+    };
+    assert!(icmp.is_checksum_valid(header.source(), header.destination()));
+    assert_eq!((icmp.type_u8(), icmp.code_u8()), (135, 0));
+    assert_eq!(icmp.bytes5to8(), [0; 4]);
+    assert_eq!(icmp.payload(), address.octets());
+}
+
+#[test]
 fn gratuitous_arp_parses() {
     let frame = frame(HARDWARE, [192, 0, 2, 10].into());
     let parsed = SlicedPacket::from_ethernet(&frame).unwrap();

@@ -1,12 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::announcement::{arp_probe, gratuitous_arp};
+use crate::announcement::{
+    arp_probe, gratuitous_arp, neighbor_probe, unsolicited_neighbor_advertisement,
+};
 
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
 const OTHER_VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11));
 const STRANGER: HardwareAddress = [2, 0, 0, 0, 0, 9];
 const ETHERNET_HEADER: usize = 14;
+const IPV6_HEADER: usize = 40;
 
 const START: Monotonic = Monotonic::from_epoch(Duration::from_secs(1000));
 
@@ -130,40 +133,94 @@ const REPLY: [u8; ARP_BYTES] = [
 fn requests_and_replies_claim_the_address_of_their_sender() {
     let hardware = [0x02, 0x00, 0xc0, 0xa8, 0x9f, 0x78];
     let address = Ipv4Addr::new(192, 168, 159, 120);
-    assert_eq!(claim(&REPLY), Some((address, hardware)));
+    assert_eq!(arp_claim(&REPLY), Some((address, hardware)));
     // A network card fills a short frame up.
     let padded = [REPLY.as_slice(), &[0; 18]].concat();
-    assert_eq!(claim(&padded), Some((address, hardware)));
+    assert_eq!(arp_claim(&padded), Some((address, hardware)));
     let frame = gratuitous_arp(hardware, address);
-    assert_eq!(claim(&frame[ETHERNET_HEADER..]), Some((address, hardware)));
+    assert_eq!(
+        arp_claim(&frame[ETHERNET_HEADER..]),
+        Some((address, hardware))
+    );
 }
 
 #[test]
 fn what_claims_nothing_is_passed_over() {
     let probe = arp_probe(STRANGER, Ipv4Addr::new(192, 0, 2, 10));
-    assert_eq!(claim(&probe[ETHERNET_HEADER..]), None);
+    assert_eq!(arp_claim(&probe[ETHERNET_HEADER..]), None);
     for length in 0..ARP_BYTES {
-        assert_eq!(claim(&REPLY[..length]), None, "{length} octets");
+        assert_eq!(arp_claim(&REPLY[..length]), None, "{length} octets");
     }
     // Another hardware, protocol, length of either, operation (8: InARP).
     for (at, value) in [(1, 6), (2, 0x86), (4, 8), (5, 16), (7, 8)] {
         let mut packet = REPLY;
         packet[at] = value;
-        assert_eq!(claim(&packet), None, "{value} at {at}");
+        assert_eq!(arp_claim(&packet), None, "{value} at {at}");
+    }
+}
+
+/// The Neighbor Advertisement of keepalived 2.2.7 to all nodes, captured.
+const ADVERTISEMENT: [u8; 32] = [
+    0x88, 0x00, 0x8e, 0xd0, 0x20, 0x00, 0x00, 0x00, // type, code, checksum, Override
+    0x20, 0x01, 0x0d, 0xb8, 0x00, 0x00, 0x00, 0x00, // target
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10, //
+    0x02, 0x01, 0x8e, 0x42, 0x58, 0x95, 0x85, 0x65, // its hardware address
+];
+
+#[test]
+fn a_neighbor_advertisement_claims_its_target() {
+    let hardware = [0x8e, 0x42, 0x58, 0x95, 0x85, 0x65];
+    let address = "2001:db8::10".parse().unwrap();
+    assert_eq!(neighbor_claim(&ADVERTISEMENT), Some((address, hardware)));
+    // An option that nobody knows (14: nonce) before and behind it.
+    let nonce = [14, 1, 1, 2, 3, 4, 5, 6];
+    let (message, option) = ADVERTISEMENT.split_at(24);
+    let longer = [message, &nonce, option, &nonce].concat();
+    assert_eq!(neighbor_claim(&longer), Some((address, hardware)));
+}
+
+#[test]
+fn other_messages_of_neighbor_discovery_claim_nothing() {
+    let probe = neighbor_probe(STRANGER, "2001:db8::10".parse().unwrap());
+    assert_eq!(
+        neighbor_claim(&probe[ETHERNET_HEADER + IPV6_HEADER..]),
+        None
+    );
+    for length in 0..ADVERTISEMENT.len() {
+        assert_eq!(
+            neighbor_claim(&ADVERTISEMENT[..length]),
+            None,
+            "{length} octets"
+        );
+    }
+    // Another type or code, a multicast target, another option, one without a length, one that is too long.
+    for (at, value) in [(0, 135), (1, 1), (8, 0xff), (24, 1), (25, 0), (25, 2)] {
+        let mut message = ADVERTISEMENT;
+        message[at] = value;
+        assert_eq!(neighbor_claim(&message), None, "{value} at {at}");
     }
 }
 
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(packet in proptest::collection::vec(any::<u8>(), 0..64)) {
-        let _ = claim(&packet);
+        let _ = arp_claim(&packet);
+        let _ = neighbor_claim(&packet);
     }
 
     #[test]
     fn what_is_announced_is_read_as_a_claim(hardware: [u8; 6], address in 1_u32..) {
         let address = Ipv4Addr::from(address);
         let frame = gratuitous_arp(hardware, address);
-        prop_assert_eq!(claim(&frame[ETHERNET_HEADER..]), Some((address, hardware)));
+        prop_assert_eq!(arp_claim(&frame[ETHERNET_HEADER..]), Some((address, hardware)));
+    }
+
+    #[test]
+    fn what_is_announced_of_ipv6_is_read_as_a_claim(hardware: [u8; 6], address in 1_u128..0xff << 120) {
+        let address = Ipv6Addr::from(address);
+        let frame = unsolicited_neighbor_advertisement(hardware, address);
+        let message = &frame[ETHERNET_HEADER + IPV6_HEADER..];
+        prop_assert_eq!(neighbor_claim(message), Some((address, hardware)));
     }
 
     /// Whatever is heard when: what is told begins and ends in turn, probes and announcements stay rare, and a
