@@ -81,7 +81,7 @@ bench-idle: images
 bench-ipvs: images
 	cargo run -q -p lvs-e2e --bin bench-ipvs -- $(OPTIONS)
 
-## Time until another director answers when the Active one dies or stops, beside keepalived's; about 40 minutes, goes on
+## Time until another director answers when the Active one dies or stops, beside keepalived's; about 50 minutes, goes on
 ## where it was interrupted; writes docs/benchmarks/failover.md. OPTIONS="--events kill --intervals 100 --runs 10" does a part.
 bench-failover: images
 	cargo run -q -p lvs-e2e --bin bench-failover -- $(OPTIONS)

@@ -55,7 +55,7 @@ const INTRODUCTION: &str = "\
 # Failover
 
 `make bench-failover` makes this file. Two directors and a client are hosts of one user-mode Linux kernel with one
-CPU, where a system call costs about fifty microseconds; the agent and keepalived take turns in it with the same
+CPU, where a system call costs more than ten microseconds; the agent and keepalived take turns in it with the same
 configuration: VRRP version 3, equal priorities of 100, no preemption, one VIP. Either director is the Active one
 in its turn. What happens to it happens at a moment spread evenly between two advertisements.
 
