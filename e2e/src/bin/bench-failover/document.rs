@@ -68,8 +68,8 @@ figure is the time until the first answer of the other director, because the dea
 from its kernel. After the other events it is the longest time that the client had to wait, from a question that stayed
 without an answer until the next answer.
 
-- *Killed*: SIGKILL to all processes of the program. What the kernel does to free what they had, which is more for the agent than
-  for keepalived, keeps the one CPU from the other director; in real life that is another machine.
+- *Killed*: SIGKILL to all processes of the program. What the kernel does to free what they had, which is more for the
+  agent than for keepalived, keeps the one CPU from the other director; in real life that is another machine.
 - *Hung*: the same without that: all processes stop (`cgroup.freeze`) and die afterwards.
 - *Power loss*: they stop, and the cable is gone at once.
 - *Cable cut*: the cable alone.

@@ -41,6 +41,7 @@ pub(crate) fn run(job: &str) -> Result<()> {
     ];
     ensure!(Command::new("ip").args(route).status()?.success(), "route");
     let mut observer = Observer::on("client")?;
+    priorities::become_client()?;
     for block in &job.blocks {
         let each = |outcome| {
             let done = Done {

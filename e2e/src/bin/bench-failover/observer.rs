@@ -1,8 +1,7 @@
 //! A client that looks at the directors from outside: it asks the VIP every two milliseconds by ICMP echo, and sees
 //! who answers and who advertises.
 //!
-//! Times are the kernel's, taken when a frame arrives, and no other program holds up its questions: real clients do not
-//! wait for a CPU that the directors compute on.
+//! Times are the kernel's, taken when a frame arrives: how soon this program is scheduled plays no part in them.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,8 +20,6 @@ use nix::sys::socket::{
 };
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::time::{ClockId, clock_gettime};
-
-use crate::priorities;
 
 /// Time between questions.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_millis(2);
@@ -108,7 +105,6 @@ impl Observer {
     pub(crate) fn on(host: &str) -> Result<Self> {
         let namespace = File::open(format!("/run/netns/{host}"))?;
         setns(namespace, CloneFlags::CLONE_NEWNET).context("setns")?;
-        priorities::become_client()?;
         let questions = socket(
             AddressFamily::Inet,
             SockType::Raw,
