@@ -166,10 +166,12 @@ pub(crate) fn inside(minutes: u32) -> Result<()> {
         })?;
         for (side, virtual_router_id) in PAIRS {
             let pair = watched.get(&virtual_router_id);
-            let figures = pair
-                .with_context(|| format!("{side} is silent"))?
-                .figures()?;
-            eprintln!("minute {minute}: {side:<10} {figures}");
+            let pair = pair.with_context(|| format!("{side} is silent"))?;
+            // Quantiles have to wait until the end: to compute them would stall both pairs.
+            let (failovers, count) = (pair.false_failovers, pair.gaps_ms.len());
+            eprintln!(
+                "minute {minute}: {side:<10} {failovers} false failovers, {count} advertisements"
+            );
         }
     }
     let mut soak = Soak {
