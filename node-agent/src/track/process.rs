@@ -1,7 +1,7 @@
 //! Which processes run on the node, as its `/proc` shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use lvs_crds::v1alpha1::TrackedProcess;
@@ -34,15 +34,19 @@ impl ProcessLook {
         }
     }
 
+    fn is_enough(&self, running: usize) -> bool {
+        running >= self.minimum
+    }
+
     /// What is amiss if so many run.
     ///
     /// # Errors
     /// When they are too few.
     pub fn judge(&self, running: usize) -> Result<(), String> {
-        match (running, self.minimum) {
-            (running, minimum) if running >= minimum => Ok(()),
-            (_, 1) => Err(format!("process {self} does not run")),
-            (running, minimum) => Err(format!("{running} of {minimum} processes {self} run")),
+        match self.minimum {
+            _ if self.is_enough(running) => Ok(()),
+            1 => Err(format!("process {self} does not run")),
+            minimum => Err(format!("{running} of {minimum} processes {self} run")),
         }
     }
 }
@@ -88,29 +92,31 @@ impl Processes {
         found.any(|(look, ids)| ids.iter().any(|id| !self.runs(*id, &look.name)))
     }
 
-    /// How many of each run, counted as far as there have to be. Reads a file for each process of the node
-    /// if there are too few.
+    /// Looks for all of these. Reads a file for each process of the node if there are too few.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub fn look(
-        &mut self,
-        looks: &BTreeSet<ProcessLook>,
-    ) -> Result<BTreeMap<ProcessLook, usize>, ProcessError> {
+    pub fn look(&mut self, looks: &BTreeSet<ProcessLook>) -> Result<(), ProcessError> {
         let mut before = std::mem::take(&mut self.found);
         for look in looks {
             let mut ids = before.remove(look).unwrap_or_default();
             ids.retain(|id| self.runs(*id, &look.name));
             self.found.insert(look.clone(), ids);
         }
-        if self.found.iter().any(is_short) {
+        let mut found = self.found.iter();
+        if found.any(|(look, ids)| !look.is_enough(ids.len())) {
             self.search().map_err(|error| ProcessError {
                 directory: self.directory.clone(),
                 error,
             })?;
         }
-        let found = self.found.iter();
-        Ok(found.map(|(look, ids)| (look.clone(), ids.len())).collect())
+        Ok(())
+    }
+
+    /// How many of these were found, counted as far as there have to be.
+    #[must_use]
+    pub fn running(&self, look: &ProcessLook) -> usize {
+        self.found.get(look).map_or(0, BTreeSet::len)
     }
 
     fn search(&mut self) -> io::Result<()> {
@@ -122,22 +128,16 @@ impl Processes {
             else {
                 continue;
             };
-            let stat = self.stat(id);
+            let stat = read(&self.directory, id, "stat");
             let Some(name) = living(&stat) else {
                 continue;
             };
-            let arguments = self.directory.join(format!("{id}/cmdline"));
-            let short = self
-                .found
-                .iter_mut()
-                .filter(|found| is_short((found.0, found.1)));
-            for (look, ids) in short.filter(|(look, _)| look.name == name) {
-                let is_it = look.arguments.is_empty()
-                    || has_arguments(
-                        &std::fs::read(&arguments).unwrap_or_default(),
-                        &look.arguments,
-                    );
-                if is_it {
+            for (look, ids) in &mut self.found {
+                if look.name == name
+                    && !look.is_enough(ids.len())
+                    && (look.arguments.is_empty()
+                        || has_arguments(&read(&self.directory, id, "cmdline"), &look.arguments))
+                {
                     ids.insert(id);
                 }
             }
@@ -147,18 +147,13 @@ impl Processes {
 
     /// Whether this process still is one of this name: its id may be another's by now.
     fn runs(&self, id: u32, name: &str) -> bool {
-        living(&self.stat(id)) == Some(name)
-    }
-
-    /// Empty for a process that has ended.
-    fn stat(&self, id: u32) -> Vec<u8> {
-        std::fs::read(self.directory.join(id.to_string()).join("stat")).unwrap_or_default()
+        living(&read(&self.directory, id, "stat")) == Some(name)
     }
 }
 
-/// Whether fewer were found than there have to be.
-fn is_short((look, ids): (&ProcessLook, &BTreeSet<u32>)) -> bool {
-    ids.len() < look.minimum
+/// What procfs says of a process in this file. Empty for one that has ended.
+fn read(directory: &Path, id: u32, file: &str) -> Vec<u8> {
+    std::fs::read(directory.join(id.to_string()).join(file)).unwrap_or_default()
 }
 
 /// Whether the arguments of a command line, as `/proc/PID/cmdline` (`proc_pid_cmdline(5)`) has them, begin with these.

@@ -289,16 +289,16 @@ impl Watcher {
         }
         let mut processes = self.processes.clone();
         let looked = spawn_blocking(move || {
-            let running = processes.look(&looks);
-            (processes, looks, running)
+            let outcome = processes.look(&looks);
+            (processes, looks, outcome)
         });
-        let Ok((processes, looks, running)) = looked.await else {
+        let Ok((processes, looks, looked)) = looked.await else {
             return;
         };
         self.processes = processes;
         for look in looks {
-            let outcome = match &running {
-                Ok(running) => look.judge(running.get(&look).copied().unwrap_or(0)),
+            let outcome = match &looked {
+                Ok(()) => look.judge(self.processes.running(&look)),
                 Err(error) => Err(error.to_string()),
             };
             self.evaluator.tried(&Subject::Process(look), &outcome);

@@ -63,9 +63,9 @@ impl Claims {
     }
 
     /// Takes in for each whether packets wait.
-    pub(super) fn note_readable(&mut self, readable: &mut impl Iterator<Item = bool>) {
-        for socket in &mut self.0 {
-            socket.is_readable |= readable.next() == Some(true);
+    pub(super) fn note_readable(&mut self, readable: impl IntoIterator<Item = bool>) {
+        for (socket, is_readable) in self.0.iter_mut().zip(readable) {
+            socket.is_readable |= is_readable;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use lvs_vrrp::announcement::NEIGHBOR_ADVERTISEMENT;
 use nix::libc::{
     BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W, NLM_F_MULTI,
     RTM_NEWADDR,
@@ -12,8 +13,7 @@ use super::plan::Family;
 
 /// Offset of the sender's protocol address in an ARP packet for Ethernet and IPv4 (RFC 826).
 const ARP_SENDER_AT: u32 = 14;
-/// Type of an `ICMPv6` message (RFC 4861 section 4.4), and where the last word of its target is.
-const NEIGHBOR_ADVERTISEMENT: u32 = 136;
+/// Offset of the last word of the target in a Neighbor Advertisement (RFC 4861 section 4.4).
 const LAST_WORD_OF_TARGET_AT: u32 = 20;
 /// Most addresses of a filter: a socket has some kilobytes for it (socket(7), `optmem_max`).
 const MOST_ADDRESSES: usize = 256;
@@ -31,7 +31,7 @@ pub(super) fn claims(family: Family, addresses: &[IpAddr]) -> Vec<SockFilter> {
         Family::Ipv4 => vec![step(BPF_LD | BPF_W | BPF_ABS, ARP_SENDER_AT)],
         Family::Ipv6 => vec![
             step(BPF_LD | BPF_B | BPF_ABS, 0),
-            jump(BPF_JEQ, NEIGHBOR_ADVERTISEMENT, 1, 0),
+            jump(BPF_JEQ, NEIGHBOR_ADVERTISEMENT.into(), 1, 0),
             step(BPF_RET | BPF_K, 0),
             step(BPF_LD | BPF_W | BPF_ABS, LAST_WORD_OF_TARGET_AT),
         ],

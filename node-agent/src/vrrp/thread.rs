@@ -386,7 +386,7 @@ impl VrrpThread {
         self.shared
             .netlink
             .note_readable(ready.next() == Some(true));
-        self.claims.note_readable(&mut ready);
+        self.claims.note_readable(ready.by_ref());
         self.shared.sockets.note_readable(ready);
         if !is_woken {
             return Ok(());

@@ -7,28 +7,28 @@ use crate::hosts::{VIP, VIP6, config, plan, two_hosts};
 
 #[test]
 fn a_stranger_that_has_a_vip_of_ipv4_is_found() {
-    is_found(Family::Ipv4, VIP, "32");
+    is_found(Family::Ipv4);
 }
 
 #[test]
 fn a_stranger_that_has_a_vip_of_ipv6_is_found() {
-    is_found(Family::Ipv6, VIP6, "128 nodad");
+    is_found(Family::Ipv6);
 }
 
 /// The Active Router asks: the stranger says nothing of itself.
-fn is_found(family: Family, vip: &str, prefix: &str) {
+fn is_found(family: Family) {
     let Some((one, two, runtime)) = two_hosts() else {
         return;
     };
-    two.ip(&format!("addr add {vip}/{prefix} dev eth0"));
+    let (own, vip, length, flags) = match family {
+        Family::Ipv4 => ([198, 51, 100, 1].into(), VIP, 32, ""),
+        Family::Ipv6 => (one.link_local(), VIP6, 128, " nodad"),
+    };
+    two.ip(&format!("addr add {vip}/{length} dev eth0{flags}"));
     let hardware = two.ip("-o link show dev eth0");
     let (_, hardware) = hardware.split_once("link/ether ").expect("Ethernet");
     let (hardware, _) = hardware.split_once(' ').expect("an address");
 
-    let own = match family {
-        Family::Ipv4 => [198, 51, 100, 1].into(),
-        Family::Ipv6 => one.link_local(),
-    };
     let mut director = one.start();
     director
         .handle
@@ -42,10 +42,7 @@ fn is_found(family: Family, vip: &str, prefix: &str) {
     );
     assert_eq!(director.metric("lvs_agent_vrrp_address_conflicts"), 1);
 
-    two.ip(&format!(
-        "addr del {vip}/{} dev eth0",
-        prefix.split(' ').next().expect("a length")
-    ));
+    two.ip(&format!("addr del {vip}/{length} dev eth0"));
     director.handle.configure(VrrpPlan::default());
     director.wait(&runtime, |report| report.routers.is_empty());
     let told = director.happened();

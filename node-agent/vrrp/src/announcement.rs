@@ -18,9 +18,11 @@ const BROADCAST: HardwareAddress = [0xff; 6];
 const ALL_NODES_HARDWARE: HardwareAddress = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ICMPV6: u8 = 58;
-/// `ICMPv6` types and an option of Neighbor Discovery (RFC 4861 sections 4.3, 4.4 and 4.6.1).
+/// `ICMPv6` type of a Neighbor Solicitation (RFC 4861 section 4.3).
 const NEIGHBOR_SOLICITATION: u8 = 135;
-pub(crate) const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+/// `ICMPv6` type of a Neighbor Advertisement (RFC 4861 section 4.4).
+pub const NEIGHBOR_ADVERTISEMENT: u8 = 136;
+/// Option of a Neighbor Advertisement (RFC 4861 section 4.6.1).
 pub(crate) const TARGET_LINK_LAYER_ADDRESS: u8 = 2;
 
 /// The frame that announces `address` at `hardware`: gratuitous ARP or unsolicited Neighbor

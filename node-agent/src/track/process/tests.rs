@@ -67,8 +67,8 @@ fn look(name: &str, arguments: &[&str], minimum: usize) -> ProcessLook {
 /// Looks, and says how many of each were found.
 fn counts(processes: &mut Processes, looks: &[&ProcessLook]) -> Vec<usize> {
     let all = looks.iter().copied().cloned().collect();
-    let found = processes.look(&all).expect("readable");
-    looks.iter().map(|look| found[*look]).collect()
+    processes.look(&all).expect("readable");
+    looks.iter().map(|look| processes.running(look)).collect()
 }
 
 /// Waits until the end of a process is seen. Not waited for, it is a process still, and none that works.

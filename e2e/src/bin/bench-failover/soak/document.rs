@@ -17,9 +17,9 @@ CPU. Two processes compute all the time, one for each director, so that there is
 should speak and whoever should listen wait for the same CPU. VRRP of both sides has real-time priority 50
 (`agent.vrrp.realtimePriority`, `vrrp_rt_priority`). Without it neither side can keep 10 ms on such a CPU: the kernel
 looks for a process that has waited longer a hundred times a second only. The kernel's thread for soft interrupts has
-priority 60, because it is the LAN here, and no switch of iron waits for the CPU of a director. The
-kernel's limit of real-time work, 950 ms of each second, is off (`kernel.sched_rt_runtime_us`): this kernel counts by its
-ticks of 10 ms, and with intervals of 10 ms a tick often finds a real-time thread at work.
+priority 60, because it is the LAN here, and no switch of iron waits for the CPU of a director. The kernel's limit of
+real-time work, 950 ms of each second, is off (`kernel.sched_rt_runtime_us`): this kernel counts by its ticks of 10 ms, and
+with intervals of 10 ms a tick often finds a real-time thread at work.
 
 A pair of agents and a pair of keepalived run beside each other at the same time, each with a VRID and a VIP of its
 own: VRRP version 3, advertisements every 10 ms, equal priorities of 100, no preemption. Who hears nothing for 36.1 ms
