@@ -337,12 +337,20 @@ impl CheckedConfig {
         self.0.advertisement_interval.duration() * u32::from(self.0.down_advertisements)
     }
 
+    /// How long after its last advertisement an Active Router that was itself stopped may have a
+    /// successor: what a Backup of the same priority waits. One of a higher priority waits less; but
+    /// it is in the right, and what it advertised meanwhile is to be handed in first.
+    #[must_use]
+    pub fn succeeded_after(&self) -> Duration {
+        self.down_interval(self.0.priority, self.0.advertisement_interval)
+    }
+
     /// How long after its last advertisement an Active Router that was itself stopped steps back before it
-    /// speaks: what a Backup of the same priority waits. One of a higher priority waits less; but it
-    /// is in the right, and what it advertised meanwhile is to be handed in first.
+    /// speaks although it has heard nobody: a successor would have advertised twice. Until then
+    /// nobody heard is nobody there, and who is silent on suspicion only makes a successor.
     #[must_use]
     pub fn stalled_after(&self) -> Duration {
-        self.down_interval(self.0.priority, self.0.advertisement_interval)
+        self.succeeded_after() + self.0.advertisement_interval.duration()
     }
 
     /// How long a router of this configuration and `priority` waits for an Active Router that

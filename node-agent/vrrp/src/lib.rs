@@ -32,7 +32,8 @@
 //! - *Tracking*: what else is wrong or right with the router's machine raises or lowers its priority,
 //!   or keeps it from being Active at all ([`Input::Priority`]).
 //! - *Stalls*: an Active Router that was itself stopped for so long that a Backup of the same priority
-//!   has taken over steps back before it says a word ([`CheckedConfig::stalled_after`]).
+//!   has taken over steps back before it says a word ([`CheckedConfig::succeeded_after`],
+//!   [`CheckedConfig::stalled_after`]).
 //! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
 //! - *Other hosts* that claim a virtual address by ARP are looked for and told of ([`conflict`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not

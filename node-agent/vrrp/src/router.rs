@@ -168,7 +168,7 @@ impl Router {
     /// Takes in what happened at `now` and answers with what to do, in order.
     pub fn handle(&mut self, input: Input, now: Monotonic) -> Vec<Output> {
         let mut outputs = Vec::new();
-        if self.is_stalled(now) {
+        if self.is_stalled(&input, now) {
             self.step_back(RoleReason::Stalled, now, &mut outputs);
         }
         match input {

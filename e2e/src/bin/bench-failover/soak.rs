@@ -24,6 +24,8 @@ mod document;
 const INTERVAL_MS: u32 = 10;
 /// Without a change for so long, the next one is another failover.
 const CALM: Duration = Duration::from_secs(1);
+/// A silence that is told: almost the down interval.
+const LONG: Duration = Duration::from_millis(30);
 /// Processes that compute, one for each director.
 const BUSY: usize = 2;
 /// The pairs: who, and its VRID. The last number of its VIP is 200 more.
@@ -77,16 +79,17 @@ struct Watched {
 }
 
 impl Watched {
-    fn advertisement(&mut self, from: Hardware, at: Duration) {
-        if let Some((last_from, last_at)) = self.last.replace((from, at)) {
-            if last_from != from {
-                let before = self.changed_at.replace(at);
-                let is_new = before.is_none_or(|before| at.saturating_sub(before) >= CALM);
-                self.false_failovers += u32::from(is_new);
-            }
-            let gap = at.saturating_sub(last_at);
-            self.gaps_ms.push(gap.as_secs_f64() * 1000.0);
+    /// Takes in an advertisement, and returns the time since the last one.
+    fn advertisement(&mut self, from: Hardware, at: Duration) -> Option<Duration> {
+        let (last_from, last_at) = self.last.replace((from, at))?;
+        if last_from != from {
+            let before = self.changed_at.replace(at);
+            let is_new = before.is_none_or(|before| at.saturating_sub(before) >= CALM);
+            self.false_failovers += u32::from(is_new);
         }
+        let gap = at.saturating_sub(last_at);
+        self.gaps_ms.push(gap.as_secs_f64() * 1000.0);
+        Some(gap)
     }
 
     fn figures(&self) -> Result<Figures> {
@@ -153,6 +156,7 @@ pub(crate) fn inside(minutes: u32) -> Result<()> {
 
     let _busy = Busy::start()?;
     let mut watched: BTreeMap<u8, Watched> = BTreeMap::new();
+    let began_at = now()?;
     for minute in 1..=minutes {
         observer.until(now()? + Duration::from_secs(60), |seen| {
             if let What::Advertisement {
@@ -160,7 +164,11 @@ pub(crate) fn inside(minutes: u32) -> Result<()> {
             } = seen.what
             {
                 let pair = watched.entry(virtual_router_id).or_default();
-                pair.advertisement(seen.from, seen.at);
+                let gap = pair.advertisement(seen.from, seen.at);
+                if let Some(gap) = gap.filter(|gap| *gap >= LONG) {
+                    let after = seen.at.saturating_sub(began_at);
+                    eprintln!("after {after:.3?}: VRID {virtual_router_id} was silent for {gap:.1?}");
+                }
             }
             None::<()>
         })?;
@@ -267,7 +275,7 @@ mod tests {
             (2, 1080),
         ];
         for (from, at_ms) in seen {
-            watched.advertisement([from; 6], Duration::from_millis(at_ms));
+            let _ = watched.advertisement([from; 6], Duration::from_millis(at_ms));
         }
         let figures = watched.figures().unwrap();
         assert_eq!((figures.false_failovers, figures.advertisements), (2, 6));

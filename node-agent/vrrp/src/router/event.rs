@@ -206,7 +206,9 @@ pub enum RoleReason {
     GroupTookOver,
     /// Another router of its sync group cannot be Active, and nobody else took this one's role.
     GroupReleased,
-    /// It was itself stopped for so long that a Backup of the same priority has taken over.
+    /// It was itself stopped for so long that a Backup of the same priority has taken over: another is
+    /// heard ([`CheckedConfig::succeeded_after`]), or is to be expected
+    /// ([`CheckedConfig::stalled_after`]).
     Stalled,
     /// Something that is tracked failed.
     Faulted,

@@ -1,6 +1,6 @@
 //! What time does to a router.
 
-use super::{Output, RoleReason, Router, State};
+use super::{Input, Output, RoleReason, Router, State};
 use crate::time::Monotonic;
 
 impl Router {
@@ -51,8 +51,9 @@ impl Router {
         }
     }
 
-    /// Whether its last advertisement is so old that a Backup has taken over.
-    pub(super) fn is_stalled(&self, now: Monotonic) -> bool {
+    /// Whether its last advertisement is so old that a Backup has taken over: sooner if another is
+    /// heard.
+    pub(super) fn is_stalled(&self, input: &Input, now: Monotonic) -> bool {
         let State::Active {
             advertise_at: Some(_),
             advertised_at: Some(at),
@@ -61,7 +62,11 @@ impl Router {
         else {
             return false;
         };
-        now >= at + self.config.stalled_after()
+        now >= at
+            + match input {
+                Input::Received { .. } => self.config.succeeded_after(),
+                _ => self.config.stalled_after(),
+            }
     }
 
     /// The advertisement that was due `at`. The rhythm is kept unless this router is late by a

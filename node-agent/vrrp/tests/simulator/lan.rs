@@ -370,7 +370,7 @@ impl Lan {
             let is_bound = port.is_active() && !port.stopping;
             assert!(
                 !is_bound || silence < port.config.stalled_after(),
-                "{from:?} speaks as Active after {silence:?}, when its equals are"
+                "{from:?} speaks as Active after {silence:?}, when its equals are and were to be heard"
             );
         }
         if port.mute || port.unplugged {

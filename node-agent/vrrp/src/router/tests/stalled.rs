@@ -2,8 +2,11 @@
 
 use super::*;
 
-/// The down interval of an equal after the last advertisement, whose successor was due a second later.
-const STALL: Duration = Duration::from_nanos(2_609_375_000);
+/// An equal has taken over, if there is one: the down interval is over, of which the router slept all but the
+/// second until its next advertisement.
+const SUCCEEDED: Duration = Duration::from_nanos(2_609_375_000);
+/// It would have been heard.
+const STALL: Duration = Duration::from_nanos(3_609_375_000);
 
 /// An Active Router whose advertisement was due `late` ago.
 fn late_by(late: Duration) -> Bench {
@@ -13,7 +16,7 @@ fn late_by(late: Duration) -> Bench {
 }
 
 #[test]
-fn it_goes_on_as_long_as_nobody_can_have_taken_over() {
+fn it_goes_on_as_long_as_a_successor_may_not_have_been_heard() {
     let mut bench = late_by(STALL.saturating_sub(NANOSECOND));
     assert_eq!(priorities_sent(&bench.does(Input::Tick)), [100]);
     assert_eq!(bench.router.role(), Role::Active);
@@ -27,7 +30,7 @@ fn an_advertisement_that_was_late_itself_counts_from_when_it_was_sent() {
     assert_eq!(bench.deadline_in(), Duration::from_millis(100));
     let outputs = bench.after(Duration::from_millis(3_500));
     assert_eq!(priorities_sent(&outputs), [100]);
-    let outputs = bench.after(DOWN);
+    let outputs = bench.after(DOWN + Duration::from_secs(1));
     assert_eq!(reason(&outputs), Some(RoleReason::Stalled));
 }
 
@@ -42,10 +45,12 @@ fn it_steps_back_before_it_speaks() {
 
 #[test]
 fn what_it_hears_first_finds_it_a_backup() {
-    let mut bench = late_by(STALL);
+    let mut bench = late_by(SUCCEEDED);
     let outputs = bench.hears(LOWER, 50);
     assert_eq!(kinds(&outputs), ["remove", "role"], "it does not answer");
     assert_eq!(bench.router.role(), Role::Backup);
+    let mut bench = late_by(SUCCEEDED.saturating_sub(NANOSECOND));
+    assert_eq!(priorities_sent(&bench.hears(LOWER, 50)), [100]);
     let mut bench = late_by(STALL);
     let outputs = bench.reconfigures(|config| config.virtual_addresses.push(OTHER_VIP));
     assert_eq!(outputs[0], Output::RemoveVips(vec![VIP]));
@@ -56,7 +61,7 @@ fn what_it_hears_first_finds_it_a_backup() {
 fn a_stop_is_over_then() {
     let mut bench = Bench::active(config());
     bench.does(Input::Stop);
-    let outputs = bench.after(DOWN);
+    let outputs = bench.after(DOWN + Duration::from_secs(1));
     assert_eq!(kinds(&outputs), ["remove", "role", "stopped"]);
 }
 
