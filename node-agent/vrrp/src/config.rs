@@ -346,11 +346,17 @@ impl CheckedConfig {
     }
 
     /// How long after its last advertisement an Active Router that was itself stopped steps back before it
-    /// speaks although it has heard nobody: a successor would have advertised twice. Until then
-    /// nobody heard is nobody there, and who is silent on suspicion only makes a successor.
+    /// speaks although it has heard nobody. Until then nobody heard is nobody there, and who is
+    /// silent on suspicion only makes a successor.
     #[must_use]
     pub fn stalled_after(&self) -> Duration {
-        self.succeeded_after() + self.0.advertisement_interval.duration()
+        self.succeeded_after() + self.heard_within(self.0.advertisement_interval)
+    }
+
+    /// How long an Active Router that advertises every `interval` can be unheard while it can be
+    /// heard: it advertises twice in that time.
+    pub(crate) fn heard_within(&self, interval: Centiseconds) -> Duration {
+        interval.duration() * 2
     }
 
     /// How long a router of this configuration and `priority` waits for an Active Router that

@@ -32,8 +32,11 @@
 //! - *Tracking*: what else is wrong or right with the router's machine raises or lowers its priority,
 //!   or keeps it from being Active at all ([`Input::Priority`]).
 //! - *Stalls*: an Active Router that was itself stopped for so long that a Backup of the same priority
-//!   has taken over steps back before it says a word ([`CheckedConfig::succeeded_after`],
-//!   [`CheckedConfig::stalled_after`]).
+//!   has taken over steps back before it says a word, if it hears that one
+//!   ([`CheckedConfig::succeeded_after`]) or must fear to have missed it
+//!   ([`CheckedConfig::stalled_after`]); in the latter case it is Active again after two intervals
+//!   without another. A Backup that was itself stopped when its timer ran out listens for a down
+//!   interval more.
 //! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
 //! - *Other hosts* that claim a virtual address by ARP are looked for and told of ([`conflict`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not

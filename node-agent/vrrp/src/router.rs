@@ -170,6 +170,9 @@ impl Router {
         let mut outputs = Vec::new();
         if self.is_stalled(&input, now) {
             self.step_back(RoleReason::Stalled, now, &mut outputs);
+            if !matches!(input, Input::Received { .. }) {
+                self.listen_for_successor(now);
+            }
         }
         match input {
             Input::Start => self.start(false, now, &mut outputs),

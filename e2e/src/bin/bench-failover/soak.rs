@@ -167,7 +167,9 @@ pub(crate) fn inside(minutes: u32) -> Result<()> {
                 let gap = pair.advertisement(seen.from, seen.at);
                 if let Some(gap) = gap.filter(|gap| *gap >= LONG) {
                     let after = seen.at.saturating_sub(began_at);
-                    eprintln!("after {after:.3?}: VRID {virtual_router_id} was silent for {gap:.1?}");
+                    eprintln!(
+                        "after {after:.3?}: VRID {virtual_router_id} was silent for {gap:.1?}"
+                    );
                 }
             }
             None::<()>

@@ -1,18 +1,38 @@
 //! What time does to a router.
 
-use super::{Input, Output, RoleReason, Router, State};
+use super::{Input, Output, RoleReason, Router, State, Watch};
 use crate::time::Monotonic;
 
 impl Router {
     pub(super) fn tick(&mut self, now: Monotonic, outputs: &mut Vec<Output>) {
         match self.state {
-            State::Initialize => {}
-            State::Backup(watch) => {
-                if self.is_independent() && watch.down_at <= now {
-                    self.become_active(watch.cause, now, outputs);
-                }
+            State::Backup(watch) if self.is_independent() && watch.down_at <= now => {
+                self.time_out(watch, now, outputs);
             }
+            State::Initialize | State::Backup(_) => {}
             State::Active { .. } => self.tick_as_active(now, outputs),
+        }
+    }
+
+    /// Nobody was heard yet who has taken over. If there is nobody, the addresses are nowhere, so a
+    /// down interval would be long.
+    pub(super) fn listen_for_successor(&mut self, now: Monotonic) {
+        let patience = self.config.heard_within(self.config.advertisement_interval);
+        if let State::Backup(watch) = &mut self.state {
+            watch.down_at = now + patience;
+        }
+    }
+
+    /// The Active Router was not heard. If this router was itself stopped meanwhile, that may be the
+    /// reason, and it listens again; but only once, for one that is late whenever it looks would
+    /// never take over.
+    fn time_out(&mut self, mut watch: Watch, now: Monotonic, outputs: &mut Vec<Output>) {
+        let was_stopped = watch.down_at + self.config.heard_within(self.active_interval()) <= now;
+        if was_stopped && watch.cause == RoleReason::ActiveDown && !watch.is_second {
+            watch.listen_again(now + self.down_interval());
+            self.state = State::Backup(watch);
+        } else {
+            self.become_active(watch.cause, now, outputs);
         }
     }
 

@@ -30,6 +30,9 @@ pub(super) struct Watch {
     pub(super) entered_by: RoleReason,
     /// Whether it has heard an Active Router that it follows since it is Backup.
     pub(super) has_followed: bool,
+    /// Whether it listens again because it was itself stopped when the timer ran out.
+    #[serde(default)]
+    pub(super) is_second: bool,
     /// The last that was heard, unless it has left since.
     #[serde(default)]
     pub(super) heard: Option<Heard>,
@@ -50,6 +53,7 @@ impl Watch {
             silent_since: now,
             entered_by,
             has_followed: followed.is_some(),
+            is_second: false,
             heard: followed.map(|source| Heard { source, at: now }),
         }
     }
@@ -73,6 +77,13 @@ impl Watch {
         self.down_at = down_at;
         self.silent_since = now;
         self.cause = RoleReason::ActiveDown;
+        self.is_second = false;
+    }
+
+    /// Goes on until `down_at`: what was to be heard may have been missed.
+    pub(super) fn listen_again(&mut self, down_at: Monotonic) {
+        self.down_at = down_at;
+        self.is_second = true;
     }
 
     /// The Active Router leaves: nobody is waited for longer than until `latest`.

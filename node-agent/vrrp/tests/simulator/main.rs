@@ -230,6 +230,28 @@ proptest! {
         prop_assert!(gap + INTERVAL + latency >= bound, "{gap:?} is too soon for {bound:?}");
     }
 
+    /// All machines stop at once, as those of a host that is itself stopped, for so long that each
+    /// finds that it was: who was Active is Active again, and nobody else.
+    #[test]
+    fn a_stop_of_all_machines_moves_nothing(
+        configs in routers(),
+        seed in any::<u64>(),
+        stop_milliseconds in 6_100..60_000_u64,
+    ) {
+        let mut lan = Lan::new(&configs, 1, seed);
+        lan.pass(SETTLING);
+        let (active, settled) = (lan.active(0), lan.changes.len());
+        let stop = Duration::from_millis(stop_milliseconds);
+        for number in 0..configs.len() {
+            lan.inflict(Fault::Pause(number, stop));
+        }
+        lan.pass(stop + INTERVAL * 3);
+        prop_assert_eq!(lan.active(0), active.clone());
+        lan.pass(SETTLING);
+        let moved: Vec<_> = lan.changes[settled..].iter().map(|change| change.place.machine).collect();
+        prop_assert_eq!(moved, [active[0], active[0]], "it steps back and returns");
+    }
+
     /// The same seed and the same faults bring about the same.
     #[test]
     fn runs_are_repeatable(

@@ -23,8 +23,8 @@ with intervals of 10 ms a tick often finds a real-time thread at work.
 
 A pair of agents and a pair of keepalived run beside each other at the same time, each with a VRID and a VIP of its
 own: VRRP version 3, advertisements every 10 ms, equal priorities of 100, no preemption. Who hears nothing for 36.1 ms
-takes over. Nobody dies, so every take-over is a false one. An agent that has itself been stopped for so long and hears
-another, or for 46.1 ms, steps back before it speaks, which ends in a failover, too; keepalived goes on.
+takes over. Nobody dies, so every take-over is a false one. An agent that has itself been stopped for so long steps back
+if it hears another, and for 56.1 ms steps back in any case and listens for 20 ms before it speaks; keepalived goes on.
 
 Who advertises and when is seen on the LAN, with the kernel's time of each frame. What happens until nothing has changed
 for a second is one false failover. At the end the Active director of each pair is killed and the other one must take

@@ -5,8 +5,10 @@ use super::*;
 /// An equal has taken over, if there is one: the down interval is over, of which the router slept all but the
 /// second until its next advertisement.
 const SUCCEEDED: Duration = Duration::from_nanos(2_609_375_000);
-/// It would have been heard.
-const STALL: Duration = Duration::from_nanos(3_609_375_000);
+/// It would have been heard twice.
+const STALL: Duration = Duration::from_nanos(4_609_375_000);
+/// An Active Router that lives is heard within so long.
+const HEARD: Duration = Duration::from_secs(2);
 
 /// An Active Router whose advertisement was due `late` ago.
 fn late_by(late: Duration) -> Bench {
@@ -30,7 +32,7 @@ fn an_advertisement_that_was_late_itself_counts_from_when_it_was_sent() {
     assert_eq!(bench.deadline_in(), Duration::from_millis(100));
     let outputs = bench.after(Duration::from_millis(3_500));
     assert_eq!(priorities_sent(&outputs), [100]);
-    let outputs = bench.after(DOWN + Duration::from_secs(1));
+    let outputs = bench.after(DOWN + HEARD);
     assert_eq!(reason(&outputs), Some(RoleReason::Stalled));
 }
 
@@ -40,6 +42,18 @@ fn it_steps_back_before_it_speaks() {
     let outputs = bench.does(Input::Tick);
     assert_eq!(kinds(&outputs), ["remove", "role"]);
     assert_eq!(reason(&outputs), Some(RoleReason::Stalled));
+    assert_eq!(bench.deadline_in(), HEARD);
+    let outputs = bench.until_deadline();
+    assert_eq!(priorities_sent(&outputs), [100], "nobody else was there");
+    assert_eq!(bench.router.role(), Role::Active);
+}
+
+#[test]
+fn a_successor_that_it_hears_then_stays() {
+    let mut bench = late_by(STALL);
+    bench.does(Input::Tick);
+    bench.after(HEARD.saturating_sub(NANOSECOND));
+    bench.hears(LOWER, 50);
     assert_eq!(bench.deadline_in(), DOWN);
 }
 
@@ -61,8 +75,34 @@ fn what_it_hears_first_finds_it_a_backup() {
 fn a_stop_is_over_then() {
     let mut bench = Bench::active(config());
     bench.does(Input::Stop);
-    let outputs = bench.after(DOWN + Duration::from_secs(1));
+    let outputs = bench.after(DOWN + HEARD);
     assert_eq!(kinds(&outputs), ["remove", "role", "stopped"]);
+}
+
+#[test]
+fn a_backup_that_was_stopped_as_its_timer_ran_out_listens_again_but_only_once() {
+    let late = DOWN + HEARD;
+    let mut bench = Bench::backup(config());
+    let outputs = bench.after(late.saturating_sub(NANOSECOND));
+    assert_eq!(priorities_sent(&outputs), [100]);
+
+    let mut bench = Bench::backup(config());
+    assert_eq!(bench.after(late), []);
+    assert_eq!(bench.deadline_in(), DOWN);
+    assert_eq!(priorities_sent(&bench.after(late)), [100]);
+
+    let mut bench = Bench::backup(config());
+    bench.after(late);
+    bench.hears(HIGHER, 100);
+    assert_eq!(bench.after(late), [], "it has heard one since");
+}
+
+#[test]
+fn a_backup_whose_active_router_left_does_not_wait_for_it() {
+    let mut bench = Bench::backup(config());
+    bench.hears(HIGHER, 100);
+    bench.hears(HIGHER, 0);
+    assert_eq!(priorities_sent(&bench.after(DOWN * 10)), [100]);
 }
 
 #[test]
