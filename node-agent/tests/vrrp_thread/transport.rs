@@ -91,6 +91,65 @@ fn unicast_works_between_ipv6_addresses_that_are_not_link_local() {
     assert!(one.has(VIP6) && !two.has(VIP6));
 }
 
+/// Each hears multicast and unicast, so that it does not matter which director is told first.
+#[test]
+fn a_change_to_unicast_and_back_moves_nothing_in_any_order() {
+    let Some((one, two, runtime)) = two_hosts() else {
+        return;
+    };
+    let plan = |host: &Host, peer: &Host, last: u8, priority, is_unicast: bool| {
+        let ipv4 = (own(last), own(3 - last), VIP);
+        let ipv6 = (host.link_local(), peer.link_local(), VIP6);
+        let configs = [ipv4, ipv6].map(|(address, peer, vip)| {
+            let mut config = config(address, vip, priority);
+            if is_unicast {
+                config.transport = Transport::Unicast {
+                    peers: vec![peer],
+                    minimum_ttl: 255,
+                };
+            }
+            config
+        });
+        plan(host, configs.to_vec())
+    };
+    let (mut first, mut second) = (one.start(), two.start());
+    let configure = |first: &Director, second: &Director, is_unicast: [bool; 2]| {
+        let plan_of_first = plan(&one, &two, 1, 150, is_unicast[0]);
+        first.handle.configure(plan_of_first);
+        let plan_of_second = plan(&two, &one, 2, 100, is_unicast[1]);
+        second.handle.configure(plan_of_second);
+    };
+    configure(&first, &second, [false, false]);
+    first.wait_state(&runtime, RouterState::Active);
+    second.wait_state(&runtime, RouterState::Backup);
+    first.happened();
+    second.happened();
+
+    let heard = second.handle.metrics();
+    for is_unicast in [
+        [true, false],
+        [true, true],
+        [false, true],
+        [false, false],
+        [false, true],
+        [true, true],
+        [true, false],
+        [false, false],
+    ] {
+        configure(&first, &second, is_unicast);
+        let before = heard.advertisements_received.get();
+        // Of both families, for more than two down intervals.
+        until("the peer is heard", || {
+            heard.advertisements_received.get() > before + 16
+        });
+    }
+    for director in [&mut first, &mut second] {
+        let mut happened = director.happened().into_iter();
+        let changed = happened.find(|kind| matches!(kind, VrrpEventKind::RoleChanged { .. }));
+        assert_eq!(changed, None);
+    }
+}
+
 /// Who has another key is not believed: two are Active, and who hears the other says so.
 #[test]
 fn another_key_splits_and_the_same_key_heals() {

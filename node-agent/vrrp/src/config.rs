@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::authentication::Authentication;
 use crate::checksum::ChecksumConvention;
-use crate::interval::{Centiseconds, active_down_interval};
+use crate::interval::{Centiseconds, active_down_interval, heard_within};
 use crate::packet::{Addresses, MULTICAST_IPV4, MULTICAST_IPV6, PRIORITY_RELEASE, Version};
 
 #[cfg(test)]
@@ -350,13 +350,7 @@ impl CheckedConfig {
     /// silent on suspicion only makes a successor.
     #[must_use]
     pub fn stalled_after(&self) -> Duration {
-        self.succeeded_after() + self.heard_within(self.0.advertisement_interval)
-    }
-
-    /// How long an Active Router that advertises every `interval` can be unheard while it can be
-    /// heard: it advertises twice in that time.
-    pub(crate) fn heard_within(&self, interval: Centiseconds) -> Duration {
-        interval.duration() * 2
+        self.succeeded_after() + heard_within(self.0.advertisement_interval)
     }
 
     /// How long a router of this configuration and `priority` waits for an Active Router that

@@ -86,6 +86,12 @@ pub fn active_down_interval(
     interval.duration() * u32::from(advertisements) + skew_time(version, priority, interval)
 }
 
+/// How long an Active Router that advertises every `interval` can be unheard while it can be heard:
+/// it advertises twice in that time.
+pub(crate) fn heard_within(interval: Centiseconds) -> Duration {
+    interval.duration() * 2
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -65,7 +65,7 @@ fn flight(seconds: u64) -> (Recorder, Router) {
         recorder.handle(&mut router, heard(password), at(second * 1000));
         recorder.handle(&mut router, Input::Tick, at(second * 1000 + 1));
     }
-    recorder.handle(&mut router, Input::Tick, at(seconds * 1000 + 9000));
+    recorder.handle(&mut router, Input::Tick, at(seconds * 1000 + 4000));
     assert_eq!(router.role(), lvs_vrrp::Role::Active);
     (recorder, router)
 }

@@ -1,6 +1,7 @@
 //! What time does to a router.
 
 use super::{Input, Output, RoleReason, Router, State, Watch};
+use crate::interval::heard_within;
 use crate::time::Monotonic;
 
 impl Router {
@@ -17,7 +18,7 @@ impl Router {
     /// Nobody was heard yet who has taken over. If there is nobody, the addresses are nowhere, so a
     /// down interval would be long.
     pub(super) fn listen_for_successor(&mut self, now: Monotonic) {
-        let patience = self.config.heard_within(self.config.advertisement_interval);
+        let patience = heard_within(self.config.advertisement_interval);
         if let State::Backup(watch) = &mut self.state {
             watch.down_at = now + patience;
         }
@@ -27,7 +28,7 @@ impl Router {
     /// reason, and it listens again; but only once, for one that is late whenever it looks would
     /// never take over.
     fn time_out(&mut self, mut watch: Watch, now: Monotonic, outputs: &mut Vec<Output>) {
-        let was_stopped = watch.down_at + self.config.heard_within(self.active_interval()) <= now;
+        let was_stopped = watch.down_at + heard_within(self.active_interval()) <= now;
         if was_stopped && watch.cause == RoleReason::ActiveDown && !watch.is_second {
             watch.listen_again(now + self.down_interval());
             self.state = State::Backup(watch);
