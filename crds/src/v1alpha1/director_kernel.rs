@@ -54,7 +54,7 @@ pub enum SysctlMode {
 
 /// Sysctls of directors below `net.ipv4.vs`, documented in the kernel's
 /// `Documentation/networking/ipvs-sysctl.rst`. One that is absent here is left as the node has it,
-/// but for `connReuseMode`.
+/// but for `connReuseMode` and `expireNodestConn`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sysctls {
@@ -69,7 +69,9 @@ pub struct Sysctls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3))]
     pub conn_reuse_mode: Option<i32>,
-    /// `expire_nodest_conn`: connections end at once when their server is removed.
+    /// `expire_nodest_conn`: connections end at once when their server is removed, and who asks a
+    /// server at weight 0 for a new one gets another server. Absent = true: a client that asked a
+    /// server just before it was found dead is served as soon as it repeats its SYN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expire_nodest_conn: Option<bool>,
     /// `expire_quiescent_template`: weight 0 ends persistence too, so that clients move on.

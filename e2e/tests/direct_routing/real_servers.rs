@@ -8,7 +8,7 @@ use lvs_e2e::cluster::Cluster;
 use lvs_e2e::eventually::eventually;
 use lvs_e2e::ipvs::weight;
 use lvs_e2e::promises::{CARRIED_OUT, OUT};
-use lvs_lab::traffic::{Load, RunningTraffic, Traffic};
+use lvs_lab::traffic::{Failure, Load, RunningTraffic, Traffic};
 
 use super::{PREFERRED, SERVICE, VIP};
 
@@ -131,6 +131,12 @@ pub(crate) fn dead_and_back(cluster: &Cluster) -> Result<()> {
 }
 
 pub(crate) fn silent(cluster: &Cluster) -> Result<()> {
+    // They repeat their SYN after 1, 3 and 7 seconds.
+    let patient = Traffic {
+        connect_timeout: Duration::from_secs(8),
+        ..Traffic::http(target()?).load(Load::Rate(20.0))
+    };
+    let patient = cluster.traffic("client-1", patient)?;
     let traffic = traffic(cluster)?;
     cluster.node("web-2")?.cut_cable()?;
     let cut = Instant::now();
@@ -154,6 +160,16 @@ pub(crate) fn silent(cluster: &Cluster) -> Result<()> {
     traffic.wait_until(Duration::from_secs(20), |report| {
         report.since(restored).first_answer_of("web-2").is_some()
     })?;
+    // Seven seconds after these began, it is out at the latest.
+    let patient = patient.stop()?.since(cut + Duration::from_secs(1));
+    let given_up = patient
+        .requests
+        .iter()
+        .filter(|request| request.fate == Err(Failure::ConnectTimeout));
+    ensure!(
+        given_up.count() == 0,
+        "whoever asked the silent server got no other one when it was out:\n{patient}"
+    );
     let last = traffic.stop()?;
     let failed = last
         .requests

@@ -13,11 +13,16 @@ use crate::kernel::sysctls::Sysctl;
 use crate::vrrp;
 use crate::vrrp::device::VirtualDevice;
 
-/// Port reuse bits of `net.ipv4.vs.conn_reuse_mode` (Documentation/networking/ipvs-sysctl.rst): a SYN
-/// on a connection that is over is scheduled anew. The second bit counts states that directors of
-/// direct routing see last; without it a client that takes a port again within two minutes reaches
-/// the real server of that time, also when it is dead.
-const CONN_REUSE_MODE: i32 = 3;
+/// Sysctls below `net.ipv4.vs` that have a client meet a server that lives, where the plan does not say
+/// otherwise (Documentation/networking/ipvs-sysctl.rst, `ip_vs_in_hook` in
+/// `net/netfilter/ipvs/ip_vs_core.c`).
+///
+/// - Port reuse: a SYN on a connection that is over is scheduled anew. The second bit counts states
+///   that directors of direct routing see last; without it a client that takes a port again within two
+///   minutes reaches the real server of that time, also when it is dead.
+/// - A SYN on any connection of a server at weight 0 is scheduled anew: the repeated one of a client
+///   that asked a dead server before its checks had failed.
+const DEFAULTS: [(&str, &str); 2] = [("conn_reuse_mode", "3"), ("expire_nodest_conn", "1")];
 
 /// `net.ipv4.vs.sync_threshold` where connections are told of anew after a time, as the kernel prints it: with
 /// the second number above 0 (the kernel's own is 50) that would be put off until the number of a connection's
@@ -61,9 +66,11 @@ pub fn plan(
         SysctlMode::CheckOnly => plan.checked = wanted,
         SysctlMode::Managed => {
             if !services.resolved.is_empty() {
-                wanted
-                    .entry(Sysctl::of_ipvs("conn_reuse_mode"))
-                    .or_insert_with(|| CONN_REUSE_MODE.to_string());
+                for (name, value) in DEFAULTS {
+                    wanted
+                        .entry(Sysctl::of_ipvs(name))
+                        .or_insert_with(|| value.to_owned());
+                }
             }
             plan.managed = wanted;
         }

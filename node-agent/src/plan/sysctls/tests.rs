@@ -26,6 +26,7 @@ fn what_is_named_is_set_checked_or_left_alone() {
     let named_lines = vec![vs("conntrack=1"), vs("drop_entry=2"), vs("sloppy_tcp=0")];
     let mut managed = named_lines.clone();
     managed.insert(0, vs("conn_reuse_mode=3"));
+    managed.insert(3, vs("expire_nodest_conn=1"));
     assert_eq!(of(&named("Managed"), &json!({})), (managed, vec![]));
     assert_eq!(of(&named("CheckOnly"), &json!({})), (vec![], named_lines));
     assert_eq!(of(&named("Ignore"), &json!({})), (vec![], vec![]));
@@ -47,10 +48,14 @@ fn connections_that_are_told_of_anew_do_not_wait_for_the_number_of_their_packets
 
 #[test]
 fn nat_needs_forwarding_of_its_families_wherever_it_is_named() {
-    let reuse = json!({"connReuseMode": 1});
-    let with = |line: &str| (vec!["net.ipv4.ip_forward=1".into(), line.into()], vec![]);
+    let reuse = json!({"connReuseMode": 1, "expireNodestConn": false});
+    let lines = [
+        "net.ipv4.ip_forward=1",
+        "net.ipv4.vs.conn_reuse_mode=1",
+        "net.ipv4.vs.expire_nodest_conn=0",
+    ];
     let nat = json!({"method": "NAT"});
-    let expected = with("net.ipv4.vs.conn_reuse_mode=1");
+    let expected = (lines.map(str::to_owned).to_vec(), vec![]);
     assert_eq!(of(&reuse, &json!({"forwarding": nat})), expected);
     let fallback = json!({"fallback": {"address": "10.0.0.9", "forwarding": nat}});
     assert_eq!(of(&reuse, &fallback), expected);
@@ -59,7 +64,7 @@ fn nat_needs_forwarding_of_its_families_wherever_it_is_named() {
         "firewallMark": {"mark": 1, "family": "IPv6", "managed": false},
     });
     let (managed, _) = of(&reuse, &mark);
-    assert_eq!(managed[1], "net.ipv6.conf.all.forwarding=1");
+    assert_eq!(managed[2], "net.ipv6.conf.all.forwarding=1");
 }
 
 #[test]
