@@ -62,8 +62,11 @@ impl Watch {
     /// none if one was heard that did not restart the timer, because this router preempts it or does
     /// not understand it.
     pub(super) fn lost(&self) -> Option<Heard> {
-        self.heard
-            .filter(|heard| self.cause == RoleReason::ActiveDown && heard.at <= self.silent_since)
+        self.heard.filter(|heard| {
+            self.cause == RoleReason::ActiveDown
+                && self.has_followed
+                && heard.at <= self.silent_since
+        })
     }
 
     /// Begins anew at `now`: the Active Router was heard.

@@ -57,6 +57,21 @@ fn a_successor_that_it_hears_then_stays() {
     assert_eq!(bench.deadline_in(), DOWN);
 }
 
+/// It listens for less than a down interval, and who is not followed in that time has not fallen silent.
+#[test]
+fn one_that_it_preempts_then_is_not_lost() {
+    let mut config = config();
+    config.preemption = Preemption::Immediate;
+    let mut bench = Bench::active(config);
+    bench.after(DOWN + HEARD);
+    assert_eq!(bench.router.role(), Role::Backup);
+    bench.hears(LOWER, 50);
+    let outputs = bench.until_deadline();
+    assert_eq!(priorities_sent(&outputs), [100]);
+    let is_lost = |output: &Output| matches!(output, Output::PeerLost { .. });
+    assert!(!outputs.iter().any(is_lost), "{outputs:?}");
+}
+
 #[test]
 fn what_it_hears_first_finds_it_a_backup() {
     let mut bench = late_by(SUCCEEDED);
