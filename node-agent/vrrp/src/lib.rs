@@ -38,7 +38,8 @@
 //!   without another. A Backup that was itself stopped when its timer ran out listens for a down
 //!   interval more.
 //! - *Split brain* is told of as long as it lasts ([`Output::SplitBrain`]).
-//! - *Other hosts* that claim a virtual address by ARP or Neighbor Discovery are looked for and told of ([`conflict`]).
+//! - *Other hosts* that claim a virtual address by ARP or Neighbor Discovery are looked for and told
+//!   of ([`conflict`]).
 //! - *Announcements are repeated*: a gratuitous ARP that was lost is made good after seconds, not
 //!   when a switch forgets its table.
 

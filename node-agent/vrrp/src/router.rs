@@ -168,12 +168,7 @@ impl Router {
     /// Takes in what happened at `now` and answers with what to do, in order.
     pub fn handle(&mut self, input: Input, now: Monotonic) -> Vec<Output> {
         let mut outputs = Vec::new();
-        if self.is_stalled(&input, now) {
-            self.step_back(RoleReason::Stalled, now, &mut outputs);
-            if !matches!(input, Input::Received { .. }) {
-                self.listen_for_successor(now);
-            }
-        }
+        self.step_back_if_stalled(&input, now, &mut outputs);
         match input {
             Input::Start => self.start(false, now, &mut outputs),
             Input::StartActive => self.start(true, now, &mut outputs),

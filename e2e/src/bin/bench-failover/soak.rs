@@ -277,7 +277,7 @@ mod tests {
             (2, 1080),
         ];
         for (from, at_ms) in seen {
-            let _ = watched.advertisement([from; 6], Duration::from_millis(at_ms));
+            watched.advertisement([from; 6], Duration::from_millis(at_ms));
         }
         let figures = watched.figures().unwrap();
         assert_eq!((figures.false_failovers, figures.advertisements), (2, 6));

@@ -15,15 +15,6 @@ impl Router {
         }
     }
 
-    /// Nobody was heard yet who has taken over. If there is nobody, the addresses are nowhere, so a
-    /// down interval would be long.
-    pub(super) fn listen_for_successor(&mut self, now: Monotonic) {
-        let patience = heard_within(self.config.advertisement_interval);
-        if let State::Backup(watch) = &mut self.state {
-            watch.down_at = now + patience;
-        }
-    }
-
     /// The Active Router was not heard. If this router was itself stopped meanwhile, that may be the
     /// reason, and it listens again; but only once, for one that is late whenever it looks would
     /// never take over.
@@ -72,22 +63,36 @@ impl Router {
         }
     }
 
-    /// Whether its last advertisement is so old that a Backup has taken over: sooner if another is
-    /// heard.
-    pub(super) fn is_stalled(&self, input: &Input, now: Monotonic) -> bool {
+    /// An Active Router whose last advertisement is so old that a Backup has taken over is none any
+    /// more: sooner if another is heard.
+    pub(super) fn step_back_if_stalled(
+        &mut self,
+        input: &Input,
+        now: Monotonic,
+        outputs: &mut Vec<Output>,
+    ) {
         let State::Active {
             advertise_at: Some(_),
             advertised_at: Some(at),
             ..
         } = self.state
         else {
-            return false;
+            return;
         };
-        now >= at
-            + match input {
-                Input::Received { .. } => self.config.succeeded_after(),
-                _ => self.config.stalled_after(),
-            }
+        let is_heard = matches!(input, Input::Received { .. });
+        let patience = if is_heard {
+            self.config.succeeded_after()
+        } else {
+            self.config.stalled_after()
+        };
+        if now < at + patience {
+            return;
+        }
+        self.step_back(RoleReason::Stalled, now, outputs);
+        if !is_heard && let State::Backup(watch) = &mut self.state {
+            // If there is no successor the addresses are nowhere, so a down interval would be long.
+            watch.down_at = now + heard_within(self.config.advertisement_interval);
+        }
     }
 
     /// The advertisement that was due `at`. The rhythm is kept unless this router is late by a
